@@ -1,0 +1,7 @@
+"""`python -m spectrax`."""
+
+import sys
+
+from spectrax.cli import main
+
+sys.exit(main())

@@ -1,0 +1,12 @@
+"""The command line: parses, calls the library, draws, writes.
+
+Each command is a module with `add_parser(commands)`; its `run(args)` returns the exit code. JAX and
+Matplotlib are imported inside `run`, so that `--help` and usage errors are immediate.
+
+Exit codes: 0 success; 1 the training diverged (a result: everything before it is written);
+2 the request makes no sense, said in one sentence.
+"""
+
+from spectrax.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,88 @@
+"""The parser, and the one place where errors become sentences and exit codes."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from spectrax.cli import figure, solve
+from spectrax.cli.options import UsageError
+
+COMMANDS = (solve, figure)
+
+DESCRIPTION = """\
+Dynamical mean-field theory of training and the spectra of trained weights.
+"""
+
+EPILOG = """\
+example:
+  spectrax solve --gamma0 6 --simulate 300
+  spectrax solve --help
+
+exit codes: 0 success; 1 the training diverged (everything before it is written); 2 wrong usage
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence."""
+
+    def error(self, message: str):
+        """Print the sentence and leave with exit code 2."""
+        raise UsageError(message)
+
+
+def build_parser() -> Parser:
+    """The parser with all commands."""
+    parser = Parser(
+        prog="spectrax",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and leave")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    for command in COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: arguments; those of the process if not given.
+
+    Returns:
+        The exit code: 0 success, 1 the training diverged, 2 wrong usage.
+
+    Example:
+        >>> from spectrax.cli import main
+        >>> main(["--version"])  # doctest: +SKIP
+        spectrax 0.1.0
+    """
+    try:
+        args = build_parser().parse_args(argv)
+        if args.version:
+            from spectrax.cli.files import version
+
+            print(f"spectrax {version()}")
+            return 0
+        if not hasattr(args, "run"):
+            build_parser().print_help()
+            return 0
+        return args.run(args)
+    except UsageError as error:
+        return _say(str(error))
+    except ValueError as error:
+        # The library's own sentences about its arguments; anything else is a bug and is shown.
+        if not str(error).startswith("Argument `"):
+            raise
+        return _say(str(error))
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+
+
+def _say(sentence: str) -> int:
+    sentence = sentence[:1].upper() + sentence[1:]
+    print(f"spectrax: {sentence.rstrip('.')}.", file=sys.stderr)
+    return 2

@@ -1,0 +1,179 @@
+"""What `spectrax solve` finds out: computed by the library, gathered here as plain arrays."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+SIMULATED_STEPS = 11  # spectra of the networks are measured at so many steps of the training
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerReport:
+    """One weight matrix through the training; S = steps that exist + 1."""
+
+    aspect: float
+    sigma: np.ndarray  # (S,) standard deviation of its random part, decayed
+    edge: np.ndarray  # (S,) upper edge of the bulk
+    location: np.ndarray  # (S, count)
+    escaped: np.ndarray  # (S, count)
+    strength: np.ndarray  # (S, count)
+    escape_step: float
+
+    @property
+    def critical(self) -> np.ndarray:
+        """Strength at which an outlier leaves the bulk, (S,)."""
+        return self.sigma**2 * np.sqrt(self.aspect)
+
+    def summary(self) -> dict:
+        """The last step in words and numbers."""
+        last = self.escaped[-1]
+        return {
+            "aspect": self.aspect,
+            "bulk_edge": self.edge[-1],
+            "escape_step": self.escape_step,
+            "outliers": self.location[-1][last],
+            "strength": self.strength[-1, 0],
+            "critical_strength": self.critical[-1],
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The training and its layers; after a divergence only the steps before it."""
+
+    train_loss: np.ndarray
+    test_loss: np.ndarray
+    layers: list[LayerReport]
+    message: str
+    residual: float
+    diverged_at: int | None
+    ensemble: Any = None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the training left the finite numbers."""
+        return self.diverged_at is not None
+
+    def summary(self) -> dict:
+        """Results for the JSON sidecar."""
+        summary = {
+            "message": self.message,
+            "diverged_at": self.diverged_at,
+            "residual": self.residual,
+            "train_loss": self.train_loss[-1] if self.train_loss.size else None,
+            "test_loss": self.test_loss[-1] if self.test_loss.size else None,
+            "layers": [layer.summary() for layer in self.layers],
+        }
+        if self.ensemble is not None:
+            summary["simulation"] = self._simulation_summary()
+        return summary
+
+    def _simulation_summary(self) -> dict:
+        ens = self.ensemble
+        return {
+            "size": ens.size,
+            "num_seeds": ens.num_seeds,
+            "train_loss": statistic(ens.train_loss, -1),
+            "test_loss": statistic(ens.test_loss, -1),
+            "step": ens.spectrum_steps[-1],
+            "top_eigenvalues": [
+                statistic(ens.top_eigenvalues, (layer, -1, 0)) for layer in range(len(self.layers))
+            ],
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The numbers behind the figure, for the .npz."""
+        arrays = {"train_loss": self.train_loss, "test_loss": self.test_loss}
+        for name in ("aspect", "sigma", "edge", "location", "escaped", "strength", "escape_step"):
+            arrays[name] = np.stack([np.asarray(getattr(layer, name)) for layer in self.layers])
+        if self.ensemble is not None:
+            arrays["simulation_steps"] = np.asarray(self.ensemble.spectrum_steps)
+            for name in ("train_loss", "test_loss", "top_eigenvalues"):
+                arrays[f"simulation_{name}_mean"] = np.asarray(getattr(self.ensemble, name).mean)
+                arrays[f"simulation_{name}_stderr"] = np.asarray(
+                    getattr(self.ensemble, name).stderr
+                )
+        return arrays
+
+
+def statistic(values, index) -> dict:
+    """Mean and standard error of one entry."""
+    return {"mean": np.asarray(values.mean)[index], "stderr": np.asarray(values.stderr)[index]}
+
+
+def number_of_stages(args) -> int:
+    """Length of the progress bar: theory, each layer's spectrum, networks, drawing."""
+    return 2 + max(args.depth, 0) + (args.simulate is not None)
+
+
+def make(model, args, bar) -> Report:
+    """Compute everything, moving the bar."""
+    import spectrax
+
+    bar.set_postfix_str("theory")
+    solution = spectrax.solve(model, throw=False)
+    diverged_at = int(solution.stats["diverged_at"])
+    valid = min(diverged_at, model.num_steps)
+    bar.update()
+    layers = []
+    for layer in range(model.depth):
+        bar.set_postfix_str(f"spectrum of layer {layer}")
+        layers.append(layer_report(solution.weights(layer), args.count, valid))
+        bar.update()
+    ensemble = None
+    if args.simulate is not None:
+        bar.set_postfix_str(f"{args.seeds} networks")
+        ensemble = simulate(model, args)
+        bar.update()
+    return Report(
+        train_loss=np.asarray(solution.train_loss)[:valid],
+        test_loss=np.asarray(solution.test_loss)[:valid],
+        layers=layers,
+        message=solution.message,
+        residual=float(solution.stats["residual"]),
+        diverged_at=diverged_at if diverged_at < model.num_steps else None,
+        ensemble=ensemble,
+    )
+
+
+def layer_report(weights, count: int, valid: int) -> LayerReport:
+    """Outliers of one weight matrix over the steps that exist."""
+    path, escape_step = _spectral(weights, count)
+    steps = slice(0, valid + 1)
+    sigma = np.abs(np.asarray(weights.coordinates)[steps, 0]) * float(weights.sigma)
+    escape_step = float(escape_step)
+    return LayerReport(
+        aspect=float(weights.aspect),
+        sigma=sigma,
+        edge=(sigma * (1 + np.sqrt(float(weights.aspect)))) ** 2,
+        location=np.asarray(path.location)[steps],
+        escaped=np.asarray(path.escaped)[steps],
+        strength=np.asarray(path.strength)[steps],
+        # What the masked fields do after a divergence is not an escape.
+        escape_step=escape_step if escape_step <= valid else np.inf,
+    )
+
+
+def _spectral(weights, count: int):
+    import equinox as eqx
+
+    from spectrax.spectrum import escape_time_of, outlier_path
+
+    return eqx.filter_jit(lambda w: (outlier_path(w, count), escape_time_of(w)))(weights)
+
+
+def simulate(model, args):
+    """Networks of the same model; their spectra at evenly spaced steps."""
+    import jax
+
+    import spectrax
+
+    steps = np.unique(np.linspace(0, model.num_steps, SIMULATED_STEPS).round().astype(int))
+    return spectrax.simulate(
+        model,
+        args.simulate,
+        key=jax.random.key(args.seed),
+        num_seeds=args.seeds,
+        spectrum_steps=tuple(int(step) for step in steps),
+    )

@@ -1,0 +1,123 @@
+"""`spectrax solve`: one deep linear network, its losses and the spectra of its weights."""
+
+import argparse
+
+from spectrax.cli import options
+
+EPILOG = """\
+examples:
+  spectrax solve
+  spectrax solve --gamma0 6 --sigma 0.8 --simulate 300 --seeds 16
+  spectrax solve --depth 3 --num-classes 2 --teacher-gram "[[1, 0.5], [0.5, 1]]" --json
+
+Writes solve.png and .pdf (losses, strengths, and for each layer its outliers against the step and
+the final bulk), solve.npz (the numbers behind them), solve.json (parameters, seed, versions,
+results).
+A training that diverges is a result: its step is named, the steps before it are written, and the
+exit code is 1.
+An optimizer of your own is a Python object: use the library for it.
+"""
+
+# A training whose layers all eject an outlier within its first quarter, from bulks of two widths.
+DEFAULTS = {"depth": 2, "num_steps": 40, "alpha": 4.0, "nu": 2.0, "eta": 0.02, "gamma0": 5.0}
+
+
+def add_parser(commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "solve",
+        help="losses, escaping outliers and weight spectra of one deep linear network",
+        description="Solve the theory of one deep linear network and the spectra of its weights.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_model_options(parser)
+    group = parser.add_argument_group("finite networks to compare with")
+    group.add_argument(
+        "--simulate", type=int, metavar="SIZE", help="train networks with input dimension SIZE"
+    )
+    group.add_argument("--seeds", type=int, default=8, help="number of networks (%(default)s)")
+    group.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
+    options.add_output_options(parser, "spectrax-results")
+    parser.add_argument(
+        "--count", type=int, default=3, help="outliers to follow in each layer (%(default)s)"
+    )
+    parser.set_defaults(run=run)
+
+
+def _add_model_options(parser) -> None:
+    group = parser.add_argument_group("network and training")
+
+    def add(name, kind, default, text, **kwargs):
+        group.add_argument(name, type=kind, default=default, help=f"{text} (%(default)s)", **kwargs)
+
+    add("--depth", int, DEFAULTS["depth"], "hidden layers")
+    add("--num-steps", int, DEFAULTS["num_steps"], "training steps")
+    add("--alpha", float, DEFAULTS["alpha"], "samples (online: batch) per input dimension")
+    add("--nu", float, DEFAULTS["nu"], "hidden width per input dimension")
+    add("--eta", options.rates, DEFAULTS["eta"], "learning rate, or one per step: a,b,…")
+    add("--gamma0", float, DEFAULTS["gamma0"], "output multiplier; large is rich")
+    add("--sigma", float, 1.0, "standard deviation of the initial weights")
+    add(
+        "--parameterization",
+        options.exponents,
+        "mup",
+        "mup, ntk, or exponents A,B of gamma = gamma0 nu^A and of the rate eta nu^B",
+    )
+    add("--data", str, "full_batch", "full_batch or online")
+    add("--num-classes", int, 1, "outputs")
+    add(
+        "--teacher-gram",
+        options.matrix,
+        None,
+        "inner products of the teachers, in JSON; none: orthonormal",
+    )
+    add("--label-noise", float, 0.0, "variance of the label noise")
+    add("--momentum", float, 0.0, "heavy-ball momentum")
+    add("--weight-decay", float, 0.0, "weight decay per step")
+
+
+MODEL_OPTIONS = (
+    *("depth", "num_steps", "alpha", "nu", "eta", "gamma0", "sigma", "parameterization", "data"),
+    *("num_classes", "teacher_gram", "label_noise", "momentum", "weight_decay"),
+)
+
+
+def run(args) -> int:
+    """Solve, simulate, draw, write, print."""
+    from spectrax.cli import session
+
+    session.start(args)
+    from spectrax.cli import files, report, report_figure, report_text
+
+    parameters = {name: getattr(args, name) for name in MODEL_OPTIONS}
+    model = build_model(parameters)
+    with session.progress(args, total=report.number_of_stages(args)) as bar:
+        result = report.make(model, args, bar)
+        record = {
+            "command": "solve",
+            "parameters": parameters,
+            "seed": None if args.simulate is None else args.seed,
+            **result.summary(),
+        }
+        bar.set_postfix_str("drawing")
+        paths = files.write(args.out, "solve", report_figure.draw(result), result.arrays(), record)
+        bar.update()
+    if args.json:
+        print(files.to_json({**record, "versions": files.versions(), "files": paths}))
+    elif not args.quiet:
+        print(report_text.text(result, paths))
+    return 1 if result.diverged else 0
+
+
+def build_model(parameters: dict):
+    """The model that the options describe."""
+    from spectrax import DeepLinear, Parameterization, mup, ntk
+
+    chosen = parameters["parameterization"]
+    named = {"mup": mup, "ntk": ntk}
+    values = {name: parameters[name] for name in MODEL_OPTIONS[2:]}
+    values["parameterization"] = (
+        named[chosen] if isinstance(chosen, str) else Parameterization(*chosen)
+    )
+    return DeepLinear(parameters["depth"], parameters["num_steps"], **values)

@@ -1,0 +1,100 @@
+"""Spectra of weights and kernels over time."""
+
+import numpy as np
+
+from spectrax.plotting.style import EDGE, finite, widen
+
+
+def spectrum(ax, law, outliers=None, *, histogram=None, bins=60, color="0.35", label=None):
+    r"""The bulk density of $W^\top W$ with its edges dashed, and a tick at each outlier.
+
+    Args:
+        ax: axes to draw on.
+        law: bulk law with `.density(x)` and `.edges()`, for example `MarchenkoPastur`.
+        outliers: eigenvalues outside the bulk, shape (count,), or an object with `.location` and
+            `.escaped`; absent ones (not escaped, or not finite) are not drawn.
+        histogram: eigenvalues of a matrix to lay under the law, shape (n,).
+        bins: bins of the histogram, within the bulk.
+        color: of the law and of the ticks.
+        label: entry of the legend.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> from spectrax import MarchenkoPastur, plotting
+        >>> ax = plt.figure().add_subplot()
+        >>> ax = plotting.spectrum(ax, MarchenkoPastur(1.0), [5.0, float("inf")])
+        >>> plt.close(ax.figure)
+    """
+    low, high = (float(edge) for edge in law.edges())
+    found = _present(outliers)
+    if histogram is not None:
+        _histogram(ax, finite(histogram), low, high, bins, color)
+    # Sine-spaced points resolve the square roots at both edges; the edges themselves can diverge.
+    x = low + (high - low) * np.sin(np.linspace(0.0, np.pi / 2, 402)[1:-1]) ** 2
+    density = finite(law.density(x))
+    look = {"color": "black", "linestyle": "--"} if histogram is not None else {"color": color}
+    ax.plot(x, density, **look, label=label)
+    ax.vlines([low, high], 0.0, 1.0, transform=ax.get_xaxis_transform(), **EDGE)
+    if found.size:
+        # A short tick from below, in units of the axes' height: outliers carry no mass.
+        ax.vlines(found, 0.0, 0.12, transform=ax.get_xaxis_transform(), color=color, lw=2, zorder=4)
+    # Densities that diverge at zero (square matrices) are cut where the rest stays readable.
+    widen(ax, 0.0, 1.15 * np.nanmax(density[x > low + 0.02 * (high - low)]))
+    ax.set_xlabel(r"eigenvalue $\lambda$ of $W^\top W$")
+    ax.set_ylabel("density")
+    return ax
+
+
+def _present(outliers) -> np.ndarray:
+    """The outliers that exist, as a flat array."""
+    if outliers is None:
+        return np.zeros(0)
+    if hasattr(outliers, "escaped"):
+        outliers = np.asarray(outliers.location)[np.asarray(outliers.escaped, bool)]
+    outliers = np.ravel(np.asarray(outliers, float))
+    return outliers[np.isfinite(outliers)]
+
+
+def _histogram(ax, eigenvalues, low, high, bins, color):
+    """Density histogram with the law's bins in the bulk, as wide ones outside."""
+    eigenvalues = eigenvalues[np.isfinite(eigenvalues)]
+    width = (high - low) / bins
+    start = low - width * max(0, np.ceil((low - eigenvalues.min()) / width))
+    stop = high + width * max(0, np.ceil((eigenvalues.max() - high) / width))
+    edges = np.linspace(start, stop, round((stop - start) / width) + 1)
+    ax.hist(eigenvalues, edges, density=True, color=color, alpha=0.3, linewidth=0)
+
+
+def heatmap(ax, kernel, *, label=None, signed=None):
+    """A kernel over two times as an image, the diagonal running down to the right.
+
+    Args:
+        ax: axes to draw on.
+        kernel: shape (T, T).
+        label: name of the quantity, beside the colour bar.
+        signed: diverging colours around zero; by default if the kernel takes both signs.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> from spectrax import plotting
+        >>> ax = plotting.heatmap(plt.figure().add_subplot(), [[1.0, 0.5], [0.5, 1.0]])
+        >>> plt.close(ax.figure)
+    """
+    kernel = finite(kernel)
+    if signed is None:
+        signed = np.nanmin(kernel) < 0 < np.nanmax(kernel)
+    bound = np.nanmax(np.abs(kernel))
+    limits = {"vmin": -bound, "vmax": bound, "cmap": "RdBu_r"} if signed else {"cmap": "viridis"}
+    image = ax.imshow(kernel, interpolation="nearest", **limits)
+    ax.figure.colorbar(image, ax=ax, label=label, shrink=0.85)
+    ax.set_xlabel("training step $s$")
+    ax.set_ylabel("training step $t$")
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(True)
+    return ax

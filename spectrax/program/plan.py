@@ -1,0 +1,162 @@
+"""The abstract pass: which random objects a program uses, in which spaces, how often per step."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from spectrax.program.field import Field
+from spectrax.program.interface import AbstractOps, Matrix, Vector
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """Fields that are remembered: inputs of one direction of a matrix, or of a trained vector.
+
+    `width` fields a step, in space `space`. `noise` is the space in which applying the matrix
+    creates one new Gaussian for each field (None for a trained vector).
+    """
+
+    name: str
+    space: str
+    width: int
+    noise: str | None
+    fresh: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Static description of a program: records, constants, and spikes by name."""
+
+    records: tuple[Record, ...]
+    constants: tuple[tuple[str, str, int], ...]  # name, space, size
+    spikes: tuple[tuple[str, tuple[tuple[int, int, int], ...]], ...]  # weight: (g, h, size), …
+
+    def record(self, name: str) -> Record:
+        """The record of that name; one of width zero if the program never makes it."""
+        found = [r for r in self.records if r.name == name]
+        return found[0] if found else Record(name, "", 0, None)
+
+    def families(self, space: str) -> dict[str, tuple[int, Record]]:
+        """Gaussians born in a space at each step: record name to (offset, record)."""
+        offset, out = 0, {}
+        for record in self.records:
+            if record.noise == space:
+                out[record.name] = (offset, record)
+                offset += record.width
+        return out
+
+    def born(self, space: str) -> int:
+        """Number of Gaussians born in a space at each step."""
+        return sum(r.width for r in self.records if r.noise == space)
+
+    def fixed(self, space: str) -> dict[str, tuple[int, int]]:
+        """Gaussians of a space that were there from the start: name to (offset, size)."""
+        offset, out = 0, {}
+        for name, where, size in self.constants:
+            if where == space:
+                out[name] = (offset, size)
+                offset += size
+        return out
+
+    def num_fixed(self, space: str) -> int:
+        """Number of Gaussians that were there from the start."""
+        return sum(size for _, where, size in self.constants if where == space)
+
+    def spikes_of(self, name: str) -> tuple[tuple[int, int, int], ...]:
+        """Spikes appended to a weight each step: (offset of g, offset of h, size)."""
+        return dict(self.spikes).get(name, ())
+
+
+class _Declarations(AbstractOps):
+    """Runs a program on empty fields and writes down what it does."""
+
+    def __init__(self):
+        self.records, self.constants, self.spikes = {}, {}, {}
+        self.inputs = {}  # record name to the fields themselves
+        self.sigmas, self.grams = {}, {}
+
+    def _empty(self, space, size):
+        return Field(space, jnp.zeros((size,)))
+
+    def _record(self, name, x, noise, fresh=False):
+        offset = sum(f.size for f in self.inputs.setdefault(name, []))
+        self.inputs[name].append(x)
+        self.records[name] = Record(name, x.space, offset + x.size, noise, fresh)
+
+    def _offset(self, name, x):
+        offset = 0
+        for field in self.inputs.get(name, []):
+            if field is x:
+                return offset
+            offset += field.size
+        raise ValueError(f"`append` takes the fields given to `{name}` in the same step.")
+
+    def constant(self, name, space, gram, *, fresh=False):
+        self.constants[name] = (space, gram.shape[-1])
+        self.grams[name] = gram
+        return self._empty(space, gram.shape[-1])
+
+    def apply(self, matrix: Matrix, x):
+        self._record(matrix.forward, x, matrix.rows, matrix.fresh)
+        self.sigmas[matrix.forward] = (matrix.sigma, matrix.cols, matrix.cols)
+        return self._empty(matrix.rows, x.size)
+
+    def apply_transposed(self, matrix: Matrix, g):
+        self._record(matrix.backward, g, matrix.cols, matrix.fresh)
+        self.sigmas[matrix.backward] = (matrix.sigma, matrix.rows, matrix.cols)
+        return self._empty(matrix.cols, g.size)
+
+    def read(self, vector: Vector):
+        return self.constant(vector.name, vector.space, vector.sigma**2 * jnp.eye(vector.size))
+
+    def append(self, matrix: Matrix, g, h):
+        if g.size != h.size:
+            raise ValueError(f"Spikes of `{matrix.name}` have sizes {g.size} and {h.size}.")
+        spike = (self._offset(matrix.backward, g), self._offset(matrix.forward, h), g.size)
+        self.spikes.setdefault(matrix.name, []).append(spike)
+
+    def append_vector(self, vector: Vector, h):
+        self.remember(vector.name, h)
+
+    def remember(self, name, x):
+        if name in self.inputs:
+            raise ValueError(f"`{name}` takes one field a step.")
+        self._record(name, x, None)
+
+    def recall(self, name, start):
+        return self._empty(start.space, start.size)
+
+    def project_out(self, name, x):
+        return self._empty(x.space, x.size)
+
+    def inner(self, x, y):
+        return jnp.zeros((x.size, y.size))
+
+    def observe(self, name, value):
+        pass
+
+
+class Variances(NamedTuple):
+    """Second moments of the base Gaussians, differentiable.
+
+    born: record name to the variance of a born Gaussian per inner product of the inputs
+    ($\\sigma^2$ forward, $\\sigma^2\\rho$ backward); fixed: Gram matrices of the constants.
+    """
+
+    born: dict
+    fixed: dict
+
+
+def make_plan(program: Callable, dims: dict) -> tuple[Plan, Variances]:
+    """Run `program(ops, t)` on empty fields; list its call sites and the moments it declares."""
+    ops = _Declarations()
+    program(ops, jnp.zeros((), int))
+    plan = Plan(
+        tuple(sorted(ops.records.values(), key=lambda r: r.name)),
+        tuple((name, *where) for name, where in sorted(ops.constants.items())),
+        tuple((name, tuple(pairs)) for name, pairs in sorted(ops.spikes.items())),
+    )
+    born = {k: s**2 * dims[over] / dims[cols] for k, (s, over, cols) in ops.sigmas.items()}
+    return plan, Variances(born, ops.grams)

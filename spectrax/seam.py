@@ -1,0 +1,84 @@
+"""The objects in which training hands its weights to the spectral level."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+class CoupledSpikes(eqx.Module):
+    r"""A random matrix with spikes that remember it.
+
+    $$W = W_0 + \frac1M \sum_{ij} f_i\, K_{ij}\, e_j^\top, \qquad
+      W_0 \in \mathbb{R}^{N\times M},\ \mathrm{Var} = \sigma^2/M,$$
+
+    where the fields $e_j$ and $f_i$ depend on $W_0$ only through $W_0 e_j$ and $W_0^\top f_i$.
+
+    Args:
+        Ce: correlations $\langle e_j e_{j'} \rangle$, shape (q, q).
+        Cf: correlations $\langle f_i f_{i'} \rangle$, shape (p, p).
+        Re: responses $\langle \partial e_j / \partial (W_0^\top f_i) \rangle$, shape (q, p).
+        Rf: responses $\langle \partial f_i / \partial (W_0 e_j) \rangle$, shape (p, q).
+        K: coupling of the spikes, shape (p, q).
+        aspect: $\alpha_W = N/M$.
+        sigma: standard deviation $\sigma$ of the random part.
+
+    Source: theory page, section 1.1.
+    """
+
+    Ce: Float[Array, "q q"] = eqx.field(converter=jnp.asarray)
+    Cf: Float[Array, "p p"] = eqx.field(converter=jnp.asarray)
+    Re: Float[Array, "q p"] = eqx.field(converter=jnp.asarray)
+    Rf: Float[Array, "p q"] = eqx.field(converter=jnp.asarray)
+    K: Float[Array, "p q"] = eqx.field(converter=jnp.asarray)
+    aspect: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    sigma: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+
+
+class TrainedWeights(eqx.Module):
+    r"""One weight matrix at every step of its training.
+
+    $$W(t) = a(t)\, A + \frac1{\mathrm{cols}} \sum_{s<t} c_s(t)\, g_s h_s^\top$$
+
+    with $A$ the initial matrix and one pair of fields $(g_s, h_s)$ for each step and class.
+
+    Args:
+        Ce, Cf: correlations of the forward fields $h$ and backward fields $g$, shape (n, n),
+            n = num_steps * num_classes, index (time, class) with time first.
+        Re, Rf: responses of $h$ to the noise of $A^\top g$ and of $g$ to the noise of $A h$.
+        coordinates: row t holds $(a(t), c_0(t), \dots)$, shape (num_steps + 1, num_steps + 1).
+        aspect: rows / columns of the matrix.
+        sigma: standard deviation of its initial entries.
+
+    Source: theory page, sections P and 3.5.
+    """
+
+    Ce: Float[Array, "n n"]
+    Cf: Float[Array, "n n"]
+    Re: Float[Array, "n n"]
+    Rf: Float[Array, "n n"]
+    coordinates: Float[Array, "t1 t1"]
+    aspect: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    sigma: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+
+    @property
+    def num_steps(self) -> int:
+        """Number of updates in the training."""
+        return self.coordinates.shape[-1] - 1
+
+    @property
+    def num_classes(self) -> int:
+        """Number of spikes added in each step."""
+        return self.Ce.shape[-1] // self.num_steps
+
+    def at(self, step: int | Int[Array, ""]) -> CoupledSpikes:
+        """The weight after `step` updates; fields of later steps are masked, shapes stay fixed."""
+        made = jnp.repeat(jnp.arange(self.num_steps) < step, self.num_classes)  # (n,)
+        mask = made[:, None] & made[None, :]  # (n, n)
+        Ce, Cf, Re, Rf = jax.tree.map(
+            lambda x: jnp.where(mask, x, 0.0), (self.Ce, self.Cf, self.Re, self.Rf)
+        )
+        theta = self.coordinates[step]
+        a, c = theta[0], jnp.repeat(theta[1:], self.num_classes)
+        K = jnp.diag(jnp.where(made, c, 0.0))
+        return CoupledSpikes(Ce, Cf, Re / a, Rf / a, K, self.aspect, a * self.sigma)
