@@ -41,11 +41,11 @@ class Task(eqx.Module):
         return blank_tapes(plan, self.coordinates.shape[0])
 
     def row(self, tapes: Tapes, t: Int[Array, ""], live: Bool[Array, ""] | bool = True):
-        """Step t, given the tapes: its rows and what it observed. Only rows s < t are read."""
+        """Step t from the rows s < t: its rows, what it observed, whether all is finite."""
         plan, variances = make_plan(self.program, self.dims)
         ops = GaussianOps(plan, variances, tapes, self.coordinates[t], t, live)
         self.program(ops, t)
-        return ops.rows(), ops.seen
+        return ops.rows(), ops.seen, ops.finite()
 
 
 class History(eqx.Module):
@@ -65,7 +65,7 @@ class History(eqx.Module):
 def update(task: Task, tapes: Tapes) -> tuple[Tapes, dict]:
     """The self-consistency map: all rows at once from given tapes. Its fixed point is the limit."""
     steps = jnp.arange(task.coordinates.shape[0])
-    rows, seen = jax.vmap(task.row, in_axes=(None, 0))(tapes, steps)
+    rows, seen, _ = jax.vmap(task.row, in_axes=(None, 0))(tapes, steps)
     return stack_rows(rows), seen
 
 
@@ -86,8 +86,8 @@ def sweep(task: Task) -> History:
 
         def step(carry, t, part=task.cut(hi)):
             tapes, live = carry
-            rows, seen = part.row(tapes, t, live)
-            live = live & _finite((rows, seen))
+            rows, seen, finite = part.row(tapes, t, live)
+            live = live & finite
             rows, seen = _where(live, (rows, seen))
             return (write(tapes, rows, t), live), (seen, live)
 
@@ -111,7 +111,7 @@ def _sweep_jvp(primals, tangents):
             live = history.live[t]
 
             def row(task, tapes):
-                return task.cut(hi).row(tapes, t, live)
+                return task.cut(hi).row(tapes, t, live)[:2]
 
             _, (rows_dot, seen_dot) = eqx.filter_jvp(row, (task, tapes), (task_dot, dots))
             rows_dot, seen_dot = _where(live, (rows_dot, seen_dot))
@@ -125,10 +125,6 @@ def _sweep_jvp(primals, tangents):
 
 def _extend(tapes: Tapes, n: int) -> Tapes:
     return {name: tape.extend(n) for name, tape in tapes.items()}
-
-
-def _finite(tree) -> Bool[Array, ""]:
-    return jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]).all()
 
 
 def _where(keep: Bool[Array, ""], tree):

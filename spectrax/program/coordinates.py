@@ -14,9 +14,7 @@ from jaxtyping import Array, Float
 
 def heavy_ball(momentum, weight_decay) -> optax.GradientTransformation:
     r"""$v \leftarrow \mu v + \mathrm{gradient} - \lambda\theta,\ \theta \leftarrow \theta + v$."""
-    return optax.chain(
-        optax.add_decayed_weights(weight_decay), optax.sgd(1.0, momentum=momentum)
-    )
+    return optax.chain(optax.add_decayed_weights(weight_decay), optax.sgd(1.0, momentum=momentum))
 
 
 def coordinates(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program.field import Field
@@ -25,31 +26,46 @@ from spectrax.program.tapes import Tape, Tapes
 class Coefficients(NamedTuple):
     """A field's coefficients on the Gaussians of its space (also used for inner products with them).
 
-    past: on those born before this step, (index, time, born); now: on those born in this step,
-    (index, born); const: on those there from the start, (index, fixed).
+    born: on those born at each step up to this one, (index, time, born);
+    fixed: on those there from the start, (index, fixed).
     """
 
-    past: Float[Array, "k t born"]
-    now: Float[Array, "k born"]
-    const: Float[Array, "k fixed"]
+    born: Float[Array, "k t born"]
+    fixed: Float[Array, "k fixed"]
 
 
 class _Now:
     """What a record has so far in this step: its fields and their inner products."""
 
     def __init__(self, record: Record, n: int):
+        self.record, self.n = record, n
         self.fields: list[Field] = []
         self.count = 0
-        self.past = jnp.zeros((record.width, n, record.width))  # with the fields of earlier steps
-        self.block = jnp.zeros((record.width, record.width))  # with each other
+        self._pasts, self._blocks = [], []
 
     def add(self, x: Field, past, block):
         """Append a field with its inner products: past (k, t, width), block (k, count + k)."""
-        lo, hi = self.count, self.count + x.size
         self.fields.append(x)
-        self.past = self.past.at[lo:hi].set(past)
-        self.block = self.block.at[lo:hi, :hi].set(block).at[:hi, lo:hi].set(block.T)
-        self.count = hi
+        self._pasts.append(past)
+        self._blocks.append(block)
+        self.count += x.size
+
+    @property
+    def block(self) -> Float[Array, "width width"]:
+        """Inner products with each other."""
+        rows, lo = [], 0
+        for i, (field, block) in enumerate(zip(self.fields, self._blocks, strict=True)):
+            later = [b[:, lo : lo + field.size].T for b in self._blocks[i + 1 :]]
+            missing = jnp.zeros((field.size, self.record.width - self.count))
+            rows.append(_join([block, *later, missing], 1))
+            lo += field.size
+        return _join([*rows, jnp.zeros((self.record.width - lo, self.record.width))], 0)
+
+    def gram(self, here: Float[Array, " t"]) -> Float[Array, "width t width"]:
+        """Inner products with all fields of the record up to this step."""
+        missing = self.record.width - self.count
+        past = _join([*self._pasts, jnp.zeros((missing, self.n, self.record.width))], 0)
+        return past + here[:, None] * self.block[:, None, :]
 
 
 class GaussianOps(AbstractOps):
@@ -73,26 +89,22 @@ class GaussianOps(AbstractOps):
         t: Int[Array, ""],
         live: Bool[Array, ""] | bool = True,
     ):
-        self.plan, self.variances, self.tapes, self.theta, self.t = plan, variances, tapes, theta, t
+        self.plan, self.variances, self.tapes, self.t = plan, variances, tapes, t
         self.n = theta.shape[-1] - 1
-        self.earlier = (jnp.arange(self.n) < t) & live  # (time,)
+        steps = jnp.arange(self.n)
+        self.earlier = (steps < t) & live  # (time,)
+        self.here = jnp.where(steps == t, 1.0, 0.0)  # (time,)
+        self.a, self.c = theta[0], jnp.where(self.earlier, theta[1:], 0.0)
         self.now = {r.name: _Now(r, self.n) for r in plan.records}
         self.seen = {}
         self._duals = {}
 
-    # declarations
-
     def constant(self, name, space, gram, *, fresh=False):
         del gram, fresh  # declared in `variances`; fields of fresh samples meet no other step's
         offset, size = self.plan.fixed(space)[name]
-        x = self._zero(space, size)
-        const = x.data.const.at[:, offset : offset + size].set(jnp.eye(size))
-        return Field(space, x.data._replace(const=const))
-
-    def _zero(self, space: str, size: int) -> Field:
-        born, fixed = self.plan.born(space), self.plan.num_fixed(space)
-        past, now = jnp.zeros((size, self.n, born)), jnp.zeros((size, born))
-        return Field(space, Coefficients(past, now, jnp.zeros((size, fixed))))
+        fixed = np.eye(size, self.plan.num_fixed(space), offset)
+        born = jnp.zeros((size, self.n, self.plan.born(space)))
+        return Field(space, Coefficients(born, jnp.asarray(fixed)))
 
     # matrices
 
@@ -104,67 +116,61 @@ class GaussianOps(AbstractOps):
 
     def _apply(self, matrix: Matrix, x: Field, record: str, other: str) -> Field:
         """Noise plus response plus spikes; `other` is the record of the opposite direction."""
-        variance = self.variances.born[record]
-        past, block = self._remember(record, x)
-        lo = self.now[record].count - x.size
-
-        weight_past, weight_now = self._response(x, other)
-        a = self.theta[0] if matrix.trained else 1.0
-        weight_past, weight_now = weight_past * (a * variance), weight_now * (a * variance)
+        lo, past = self.now[record].count, self._remember(record, x)
+        variance, a = self.variances.born[record], self.a if matrix.trained else 1.0
+        weight = self._response(x, other) * (a * variance)
+        now = jax.lax.dynamic_index_in_dim(weight, self.t, 1, keepdims=False)
         if matrix.trained:
             rho = variance / self.variances.born[matrix.forward]
-            weight_past = self._add_spikes(matrix, record, weight_past, past * rho)
+            weight = self._add_spikes(matrix, record, weight, past * rho)
 
         space = self.plan.record(record).noise
-        y = self._combine(other, weight_past, weight_now, space)
+        y = self._combine(other, weight, now, space)
         offset, _ = self.plan.families(space)[record]
-        columns = jnp.arange(x.size) + offset + lo
-        now = y.data.now.at[jnp.arange(x.size), columns].add(a)
-        return Field(space, y.data._replace(now=now))
+        new = np.eye(x.size, self.plan.born(space), offset + lo)[:, None, :]
+        return Field(space, y.data._replace(born=y.data.born + (a * self.here)[:, None] * new))
 
-    def _response(self, x: Field, other: str):
+    def _response(self, x: Field, other: str) -> Float[Array, "k t width"]:
         """Coefficients of x on the Gaussians that the record `other` made."""
         families = self.plan.families(x.space)
         if other not in families:
-            return jnp.zeros((x.size, self.n, 0)), jnp.zeros((x.size, 0))
+            return jnp.zeros((x.size, self.n, 0))
         offset, record = families[other]
-        hi = offset + record.width
-        return x.data.past[:, :, offset:hi], x.data.now[:, offset:hi]
+        return x.data.born[:, :, offset : offset + record.width]
 
     def _add_spikes(self, matrix: Matrix, record: str, weight, inner):
         """Add sum_s c_s <h_s, x> g_s (or its transpose) to the weights of the other fields."""
-        c = jnp.where(self.earlier, self.theta[1:], 0.0)[None, :, None]
         for at_g, at_h, size in self.plan.spikes_of(matrix.name):
             mine, theirs = (at_h, at_g) if record == matrix.forward else (at_g, at_h)
-            term = c * inner[:, :, mine : mine + size]
-            weight = weight.at[:, :, theirs : theirs + size].add(term)
+            place = np.eye(size, weight.shape[-1], theirs)
+            term = self.c[:, None] * inner[:, :, mine : mine + size]
+            weight = weight + (term if place.shape == (1, 1) else term @ place)
         return weight
 
-    def _combine(self, record: str, weight_past, weight_now, space: str) -> Field:
-        """Linear combination of a record's fields: weights (k, t, width) and (k, width)."""
-        x = self._zero(space, weight_past.shape[0])
-        past, now, const = x.data
+    def _combine(self, record: str, weight, now, space: str) -> Field:
+        """Linear combination of a record's fields: weights (k, t, width), (k, width) of this step."""
+        k = weight.shape[0]
+        born = jnp.zeros((k, self.n, self.plan.born(space)))
+        fixed = jnp.zeros((k, self.plan.num_fixed(space)))
         tape = self.tapes.get(record)
         if tape is not None and tape.coef is not None:
-            past = _rows(weight_past, tape.coef)
-            const = _rows(weight_past, tape.const)
+            weight = jnp.where(self.earlier[:, None], weight, 0.0)
+            born, fixed = _rows(weight, tape.coef), _rows(weight, tape.const)
         lo = 0
         for field in self.now[record].fields if record in self.now else []:
-            w = weight_now[:, lo : lo + field.size]
-            past = past + jnp.tensordot(w, field.data.past, 1)
-            now, const = now + w @ field.data.now, const + w @ field.data.const
+            w = now[:, lo : lo + field.size]
+            born = born + jnp.tensordot(w, field.data.born, 1)
+            fixed = fixed + w @ field.data.fixed
             lo += field.size
-        return Field(space, Coefficients(past, now, const))
+        return Field(space, Coefficients(born, fixed))
 
     # trained vectors and memory
 
     def read(self, vector: Vector) -> Field:
         eye = jnp.eye(vector.size)
-        start = self.constant(vector.name, vector.space, eye)
-        c = jnp.where(self.earlier, self.theta[1:], 0.0)
-        weight = c[None, :, None] * eye[:, None, :]  # (k, t, k)
-        nothing = jnp.zeros((vector.size, 0))
-        return start * self.theta[0] + self._combine(vector.name, weight, nothing, vector.space)
+        weight = self.c[None, :, None] * eye[:, None, :]  # (k, t, k)
+        spikes = self._combine(vector.name, weight, jnp.zeros((vector.size, 0)), vector.space)
+        return self.a * self.constant(vector.name, vector.space, eye) + spikes
 
     def append(self, matrix: Matrix, g: Field, h: Field) -> None:
         del matrix, g, h  # the plan knows
@@ -177,31 +183,26 @@ class GaussianOps(AbstractOps):
 
     def recall(self, name: str, start: Field) -> Field:
         tape, s = self.tapes[name], jnp.maximum(self.t - 1, 0)
-        data = start.data._replace(past=tape.coef[s], const=tape.const[s])
-        return Field(
-            start.space,
-            jax.tree.map(lambda x, y: jnp.where(self.earlier[s], x, y), data, start.data),
-        )
+        last = Coefficients(tape.coef[s], tape.const[s])
+        data = jax.tree.map(lambda x, y: jnp.where(self.earlier[s], x, y), last, start.data)
+        return Field(start.space, data)
 
     def project_out(self, name: str, x: Field) -> Field:
         inner = self._with_past(name, x)
-        nothing = jnp.zeros((x.size, 0))
-        return x - self._combine(name, inner, nothing, x.space)
+        return x - self._combine(name, inner, jnp.zeros((x.size, 0)), x.space)
 
-    def _remember(self, record: str, x: Field):
-        """Enter x in a record; its inner products with the record's fields so far."""
-        now = self.now[record]
+    def _remember(self, record: str, x: Field) -> Float[Array, "k t width"]:
+        """Enter x in a record; its inner products with the record's fields of earlier steps."""
         past = self._with_past(record, x)
-        block = jnp.concatenate([self.inner(x, y) for y in [*now.fields, x]], axis=1)
-        now.add(x, past, block)
-        return past, block
+        block = _join([self.inner(x, y) for y in [*self.now[record].fields, x]], 1)
+        self.now[record].add(x, past, block)
+        return past
 
     # inner products
 
     def inner(self, x: Field, y: Field) -> Float[Array, "x y"]:
         d, c = self._dual(x), y.data
-        past = jnp.tensordot(d.past, c.past, axes=((1, 2), (1, 2)))
-        return past + d.now @ c.now.T + d.const @ c.const.T
+        return jnp.tensordot(d.born, c.born, ((1, 2), (1, 2))) + d.fixed @ c.fixed.T
 
     def _with_past(self, record: str, x: Field) -> Float[Array, "k t width"]:
         """Inner products with the fields of a record in earlier steps."""
@@ -209,40 +210,39 @@ class GaussianOps(AbstractOps):
         if tape is None or tape.coef is None:
             return jnp.zeros((x.size, self.n, self.plan.record(record).width))
         d = self._dual(x)
-        inner = _columns(tape.coef, d.past) + _columns(tape.const, d.const)
+        inner = _columns(tape.coef, d.born) + _columns(tape.const, d.fixed)
         return jnp.where(self.earlier[:, None], inner, 0.0)
 
     def _dual(self, x: Field) -> Coefficients:
-        """Inner products of a field with the Gaussians of its space (covariance times coefficients)."""
+        """Inner products of a field with the Gaussians of its space: covariance times coefficients."""
         if id(x) not in self._duals:
             self._duals[id(x)] = (x, self._make_dual(x))  # keeping x keeps its id taken
         return self._duals[id(x)][1]
 
     def _make_dual(self, x: Field) -> Coefficients:
-        pasts, nows = [], []
-        for name, (offset, record) in self.plan.families(x.space).items():
-            hi = offset + record.width
-            past, now = x.data.past[:, :, offset:hi], x.data.now[:, offset:hi]
-            past, now = self._covariance(name, past, now)
-            pasts.append(past * self.variances.born[name])
-            nows.append(now * self.variances.born[name])
-        const = jnp.zeros_like(x.data.const)
-        for name, (offset, size) in self.plan.fixed(x.space).items():
-            part = x.data.const[:, offset : offset + size] @ self.variances.fixed[name]
-            const = const.at[:, offset : offset + size].set(part)
-        if not pasts:
-            return Coefficients(x.data.past, x.data.now, const)
-        return Coefficients(jnp.concatenate(pasts, -1), jnp.concatenate(nows, -1), const)
+        born = [
+            self._covariance(name, x.data.born[:, :, lo : lo + record.width])
+            for name, (lo, record) in self.plan.families(x.space).items()
+        ]
+        fixed = [
+            x.data.fixed[:, lo : lo + size] @ self.variances.fixed[name]
+            for name, (lo, size) in self.plan.fixed(x.space).items()
+        ]
+        return Coefficients(_join(born, -1, x.data.born), _join(fixed, -1, x.data.fixed))
 
-    def _covariance(self, record: str, past, now):
-        """Inner products of a record's inputs, applied to coefficients (k, t, width), (k, width)."""
+    def _covariance(self, record: str, x: Float[Array, "k t width"]) -> Float[Array, "k t width"]:
+        """The covariance of the Gaussians that a record made, applied to coefficients."""
         gram, mine = self.tapes[record].gram, self.now[record]
+        now = jax.lax.dynamic_index_in_dim(x, self.t, 1, keepdims=False)  # (k, width)
+        x = jnp.where(self.earlier[:, None], x, 0.0)
         if self.plan.record(record).fresh:
-            out = jnp.einsum("ktw,twv->ktv", past, gram)
-            return out, now @ mine.block
-        out = _rows(past, gram)
-        out = jnp.where(self.earlier[:, None], out, 0.0) + jnp.tensordot(now, mine.past, 1)
-        return out, jnp.einsum("ktw,vtw->kv", past, mine.past) + now @ mine.block
+            out = jnp.einsum("ktw,twv->ktv", x, gram)
+            out = out + self.here[:, None] * (now @ mine.block)[:, None, :]
+        else:
+            row = mine.gram(self.here)  # (width, t, width)
+            out = jnp.where(self.earlier[:, None], _rows(x, gram), 0.0) + jnp.tensordot(now, row, 1)
+            out = out + self.here[:, None] * jnp.einsum("ktw,vtw->kv", x, row)[:, None, :]
+        return out * self.variances.born[record]
 
     # result
 
@@ -254,13 +254,23 @@ class GaussianOps(AbstractOps):
         now = self.now[record.name]
         if record.fresh:
             return Tape(None, None, now.block)
-        data = [field.data for field in now.fields]
-        coef = jnp.concatenate([d.past.at[:, self.t].set(d.now) for d in data])
-        const = jnp.concatenate([d.const for d in data])
-        return Tape(coef, const, now.past.at[:, self.t].set(now.block))
+        coef = _join([field.data.born for field in now.fields], 0)
+        const = _join([field.data.fixed for field in now.fields], 0)
+        return Tape(coef, const, now.gram(self.here))
+
+    def finite(self) -> Bool[Array, ""]:
+        """Whether all is finite: by Cauchy-Schwarz it is, if the fields' norms are."""
+        norms = [jnp.sum(now.block) for now in self.now.values()]
+        return jnp.isfinite(jnp.stack(norms)).all()
 
     def observe(self, name: str, value) -> None:
         self.seen[name] = value
+
+
+def _join(parts: list, axis: int, empty=None):
+    """Concatenate what is not empty."""
+    parts = [x for x in parts if x.shape[axis]] or [parts[0] if parts else empty]
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis)
 
 
 def _rows(weight: Float[Array, "k t w"], tape: Float[Array, "t w *rest"]):

@@ -1,6 +1,7 @@
 """Write-once memory of a program in the Gaussian limit."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -24,11 +25,15 @@ class Tape(eqx.Module):
 
     def write(self, row: "Tape", t: Int[Array, ""]) -> "Tape":
         """Fill in row t (and by symmetry column t of `gram`)."""
+
+        def put(x, part, axis=0):
+            return jax.lax.dynamic_update_index_in_dim(x, part, t, axis)
+
+        gram = put(self.gram, row.gram)
         if self.coef is None:
-            return Tape(None, None, self.gram.at[t].set(row.gram))
-        gram = self.gram.at[t].set(row.gram)
-        gram = gram.at[:, :, t].set(jnp.moveaxis(row.gram, 0, -1))
-        return Tape(self.coef.at[t].set(row.coef), self.const.at[t].set(row.const), gram)
+            return Tape(None, None, gram)
+        gram = put(gram, jnp.moveaxis(row.gram, 0, -1), 2)
+        return Tape(put(self.coef, row.coef), put(self.const, row.const), gram)
 
     def cut(self, n: int) -> "Tape":
         """The first n steps."""

@@ -55,7 +55,7 @@ class AbstractDMFT(eqx.Module):
     def step(self, order: Tapes, t: int | Int[Array, ""]) -> Tapes:
         """Fill in row t from the rows before it."""
         t = jnp.asarray(t)
-        rows, _ = self.task().row(order, t)
+        rows, *_ = self.task().row(order, t)
         return write(order, rows, t)
 
     def update(self, order: Tapes) -> Tapes:

@@ -51,7 +51,9 @@ class DeepLinear(AbstractDMFT):
         self.gamma0, self.sigma = jnp.asarray(gamma0), jnp.asarray(sigma)
         self.parameterization = parameterization
         self.num_classes = num_classes
-        self.teacher_gram = jnp.eye(num_classes) if teacher_gram is None else jnp.asarray(teacher_gram)
+        self.teacher_gram = (
+            jnp.eye(num_classes) if teacher_gram is None else jnp.asarray(teacher_gram)
+        )
         self.label_noise = jnp.asarray(label_noise)
         self.momentum, self.weight_decay = jnp.asarray(momentum), jnp.asarray(weight_decay)
         self.optimizer = optimizer
