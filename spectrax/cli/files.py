@@ -8,6 +8,8 @@ import platform
 
 import numpy as np
 
+from spectrax.cli.options import UsageError
+
 PACKAGES = ("jax", "jaxlib", "equinox", "optimistix", "lineax", "diffrax", "optax", "numpy")
 PACKAGES += ("matplotlib",)
 
@@ -48,11 +50,21 @@ def to_json(value) -> str:
     return json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False)
 
 
+def make_folder(path: str) -> pathlib.Path:
+    """The folder for results, made if it does not exist; checked before long work begins."""
+    folder = pathlib.Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"Cannot write into {path!r}: {error.strerror}") from error
+    return folder
+
+
 def write(folder, name: str, figure, arrays: dict[str, np.ndarray], record: dict) -> list[str]:
     """Write `name`.png, .pdf, .npz and .json into the folder.
 
     Args:
-        folder: made if it does not exist; files of the same names are replaced.
+        folder: an existing one; files of the same names are replaced.
         name: of the files.
         figure: Matplotlib figure.
         arrays: data behind the figure; none of object type.
@@ -61,8 +73,6 @@ def write(folder, name: str, figure, arrays: dict[str, np.ndarray], record: dict
     Returns:
         The paths.
     """
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     paths = {suffix: folder / f"{name}.{suffix}" for suffix in ("png", "pdf", "npz", "json")}
     figure.savefig(paths["png"])
     figure.savefig(paths["pdf"], metadata={"CreationDate": None})  # equal runs, equal bytes

@@ -23,6 +23,14 @@ def add_output_options(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def positive(text: str) -> int:
+    """A count, at least one."""
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
 def rates(text: str) -> float | list[float]:
     """One learning rate, or a schedule of one per step separated by commas."""
     values = [float(x) for x in text.split(",")]
@@ -46,6 +54,7 @@ def exponents(text: str) -> str | tuple[float, float]:
 
 
 # argparse names these functions in its errors ("invalid … value").
+positive.__name__ = "positive integer"
 rates.__name__ = "number or comma-separated schedule"
 matrix.__name__ = "matrix in JSON"
 exponents.__name__ = "mup, ntk or A,B"

@@ -70,6 +70,8 @@ def _layer(axes, report, index: int, color) -> None:
         label="networks",
         **_simulated(report, index),
     )
+    if report.ensemble is not None:
+        axes[0].legend(loc="lower right")
     title = f"$W^{{{index}}}$"
     if np.isfinite(layer.escape_step):
         title += f": escape at $t$ = {layer.escape_step:.1f}"
@@ -77,7 +79,8 @@ def _layer(axes, report, index: int, color) -> None:
     law = MarchenkoPastur(layer.aspect, float(layer.sigma[-1]))
     outliers = layer.location[-1][layer.escaped[-1]]
     plotting.spectrum(axes[1], law, outliers, color=color)
-    axes[1].set_title(f"after {len(layer.edge) - 1} steps")
+    count = {0: "no outlier", 1: "1 outlier"}.get(outliers.size, f"{outliers.size} outliers")
+    axes[1].set_title(f"after {len(layer.edge) - 1} steps: {count}")
 
 
 def _simulated(report, index: int) -> dict:

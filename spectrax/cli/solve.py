@@ -19,7 +19,7 @@ An optimizer of your own is a Python object: use the library for it.
 """
 
 # A training whose layers all eject an outlier within its first quarter, from bulks of two widths.
-DEFAULTS = {"depth": 2, "num_steps": 40, "alpha": 4.0, "nu": 2.0, "eta": 0.02, "gamma0": 5.0}
+DEFAULTS = {"depth": 2, "num_steps": 40, "alpha": 4.0, "nu": 2.0, "eta": 0.015, "gamma0": 5.0}
 
 
 def add_parser(commands) -> None:
@@ -34,13 +34,21 @@ def add_parser(commands) -> None:
     _add_model_options(parser)
     group = parser.add_argument_group("finite networks to compare with")
     group.add_argument(
-        "--simulate", type=int, metavar="SIZE", help="train networks with input dimension SIZE"
+        "--simulate",
+        type=options.positive,
+        metavar="SIZE",
+        help="train networks with input dimension SIZE",
     )
-    group.add_argument("--seeds", type=int, default=8, help="number of networks (%(default)s)")
+    group.add_argument(
+        "--seeds", type=options.positive, default=8, help="number of networks (%(default)s)"
+    )
     group.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
     options.add_output_options(parser, "spectrax-results")
     parser.add_argument(
-        "--count", type=int, default=3, help="outliers to follow in each layer (%(default)s)"
+        "--count",
+        type=options.positive,
+        default=3,
+        help="outliers to follow in each layer (%(default)s)",
     )
     parser.set_defaults(run=run)
 
@@ -66,11 +74,11 @@ def _add_model_options(parser) -> None:
     )
     add("--data", str, "full_batch", "full_batch or online")
     add("--num-classes", int, 1, "outputs")
-    add(
+    group.add_argument(
         "--teacher-gram",
-        options.matrix,
-        None,
-        "inner products of the teachers, in JSON; none: orthonormal",
+        type=options.matrix,
+        metavar="MATRIX",
+        help="inner products of the teachers, in JSON (orthonormal)",
     )
     add("--label-noise", float, 0.0, "variance of the label noise")
     add("--momentum", float, 0.0, "heavy-ball momentum")
@@ -92,6 +100,7 @@ def run(args) -> int:
 
     parameters = {name: getattr(args, name) for name in MODEL_OPTIONS}
     model = build_model(parameters)
+    folder = files.make_folder(args.out)
     with session.progress(args, total=report.number_of_stages(args)) as bar:
         result = report.make(model, args, bar)
         record = {
@@ -101,7 +110,7 @@ def run(args) -> int:
             **result.summary(),
         }
         bar.set_postfix_str("drawing")
-        paths = files.write(args.out, "solve", report_figure.draw(result), result.arrays(), record)
+        paths = files.write(folder, "solve", report_figure.draw(result), result.arrays(), record)
         bar.update()
     if args.json:
         print(files.to_json({**record, "versions": files.versions(), "files": paths}))

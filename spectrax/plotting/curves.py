@@ -96,7 +96,7 @@ def outlier_path(
     """
     location, escaped = np.array(location, float), np.asarray(escaped, bool)
     location, escaped = (x.reshape(x.shape[0], -1) for x in (location, escaped))
-    steps = np.arange(len(location)) if steps is None else np.asarray(steps, float)
+    steps = np.asarray(np.arange(len(location)) if steps is None else steps, float)
     edge = np.broadcast_to(np.asarray(edge, float), steps.shape)
     ax.fill_between(steps, edge, 0.0, color=BULK, linewidth=0, zorder=0)
     ax.plot(steps, edge, **EDGE)
@@ -112,8 +112,9 @@ def outlier_path(
         ax.plot([escape_step], [at_edge], "o", ms=4, mfc="white", mec=color, zorder=4)
     ax.set_xlabel("training step $t$")
     ax.set_ylabel(r"eigenvalue $\lambda$ of $W^\top W$")
-    widen(ax, *_view(location[escaped], edge))
-    ax.set_xlim(steps[0], steps[-1])
+    seen = [location[escaped]] + ([] if simulation is None else _error_bar_ends(simulation))
+    widen(ax, *_view(np.concatenate(seen), edge))
+    ax.margins(x=0.02)
     return ax
 
 
@@ -127,11 +128,19 @@ def _with_start(steps, location, escaped, edge, escape_step, column):
     return x, y
 
 
-def _view(outliers, edge):
-    """Limits that show the outliers and a little of the bulk below its edge."""
-    top = max([edge.max(), *finite(outliers)[np.isfinite(outliers)]])
+def _error_bar_ends(simulation):
+    """Lower and upper ends of the error bars."""
+    mean, stderr = finite(simulation.mean), np.nan_to_num(finite(simulation.stderr))
+    return [mean - stderr, mean + stderr]
+
+
+def _view(points, edge):
+    """Limits that show the points and a little of the bulk below its edge."""
+    points = points[np.isfinite(points)]
+    top, bottom = max([edge.max(), *points]), min([edge.min(), *points])
     room = max(top - edge.min(), 0.1 * edge.max())
-    return max(edge.min() - 0.35 * room, 0.0), top + 0.15 * room
+    low = min(edge.min() - 0.35 * room, bottom - 0.05 * room)
+    return max(low, 0.0), top + 0.15 * room
 
 
 def strength_path(ax, strength, critical, *, steps=None, color="black", label=None):
@@ -160,7 +169,7 @@ def strength_path(ax, strength, critical, *, steps=None, color="black", label=No
     ax.axhline(1.0, **GUIDE, color="0.3")
     ax.set_xlabel("training step $t$")
     ax.set_ylabel(r"$\theta^2 / (\sigma^2\sqrt{\alpha_W})$")
-    ax.set_xlim(steps[0], steps[-1])
+    ax.margins(x=0.02)
     return ax
 
 
@@ -192,7 +201,7 @@ def sweep(ax, x, curves, values, *, name, simulation=None, palette="viridis"):
     for i, color in enumerate(sequence(len(curves), palette)):
         label = f"{name} = {float(values[i]):g}"
         if simulation is None:
-            ax.plot(x, curves[i], color=color, label=label)
+            ax.plot(x, curves[i], color=color, linestyle="--", label=label)
         else:
             draw_ensemble(ax, x, simulation[i], color=color, label=label)
             ax.plot(x, curves[i], **THEORY)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program.gaussian import GaussianOps
-from spectrax.program.plan import make_plan
+from spectrax.program.plan import Plan, make_plan
 from spectrax.program.tapes import Tapes, blank_tapes, stack_rows, write
 
 
@@ -35,10 +35,13 @@ class Task(eqx.Module):
         """The first n steps."""
         return Task(self.program, self.dims, self.coordinates[:n, : n + 1])
 
+    def plan(self) -> Plan:
+        """What the program does."""
+        return make_plan(self.program, self.dims)[0]
+
     def blank(self) -> Tapes:
         """Empty tapes."""
-        plan, _ = make_plan(self.program, self.dims)
-        return blank_tapes(plan, self.coordinates.shape[0])
+        return blank_tapes(self.plan(), self.coordinates.shape[0])
 
     def row(self, tapes: Tapes, t: Int[Array, ""], live: Bool[Array, ""] | bool = True):
         """Step t from the rows s < t: its rows, what it observed, whether all is finite."""
@@ -62,24 +65,15 @@ class History(eqx.Module):
     live: Bool[Array, " n"]
 
 
-def update(task: Task, tapes: Tapes) -> tuple[Tapes, dict]:
-    """The self-consistency map: all rows at once from given tapes. Its fixed point is the limit."""
-    steps = jnp.arange(task.coordinates.shape[0])
-    rows, seen, _ = jax.vmap(task.row, in_axes=(None, 0))(tapes, steps)
-    return stack_rows(rows), seen
-
-
 def segments(n: int) -> list[tuple[int, int]]:
     """Stretches of time that share one tape length: rows read only what lies before them."""
-    parts = min(4, max(1, n // 48))
+    parts = 1 if n < 96 else 2 if n < 192 else 4
     edges = [round(n * i / parts) for i in range(parts + 1)]
     return list(zip(edges[:-1], edges[1:], strict=True))
 
 
-@eqx.filter_custom_jvp
 def sweep(task: Task) -> History:
-    """Solve a program causally. Forward and reverse mode, any order forward."""
-
+    """Solve a program, row by row."""
     n = task.coordinates.shape[0]
     tapes, live, out = task.cut(0).blank(), jnp.array(True), []
     for lo, hi in segments(n):
@@ -97,17 +91,17 @@ def sweep(task: Task) -> History:
     return History(tapes, seen, lives)
 
 
-@sweep.def_jvp
-def _sweep_jvp(primals, tangents):
-    """The tangent sweep: at step t, the derivative of row t at the final tapes."""
-    (task,), (task_dot,) = primals, tangents
-    history = sweep(task)
+def tangent_sweep(task: Task, history: History, task_dot: Task) -> tuple[Tapes, dict]:
+    """Tangents of tapes and observations: at step t, the derivative of row t at the final tapes.
+
+    It is linear in `task_dot` and JAX transposes it to the sweep that runs backward in time.
+    """
     n = task.coordinates.shape[0]
     dots, out = jax.tree.map(jnp.zeros_like, task.cut(0).blank()), []
     for lo, hi in segments(n):
         tapes = {name: tape.cut(hi) for name, tape in history.tapes.items()}
 
-        def body(dots, t, tapes=tapes, hi=hi):
+        def step(dots, t, tapes=tapes, hi=hi):
             live = history.live[t]
 
             def row(task, tapes):
@@ -117,10 +111,22 @@ def _sweep_jvp(primals, tangents):
             rows_dot, seen_dot = _where(live, (rows_dot, seen_dot))
             return write(dots, rows_dot, t), seen_dot
 
-        dots, ys = jax.lax.scan(body, _extend(dots, hi), jnp.arange(lo, hi))
+        dots, ys = jax.lax.scan(step, _extend(dots, hi), jnp.arange(lo, hi))
         out.append(ys)
-    seen_dot = jax.tree.map(lambda *x: jnp.concatenate(x), *out)
-    return history, History(dots, seen_dot, None)
+    return dots, jax.tree.map(lambda *x: jnp.concatenate(x), *out)
+
+
+def update(task: Task, tapes: Tapes, live: Bool[Array, " n"] | None = None) -> tuple[Tapes, dict]:
+    """The self-consistency map: all rows at once from given tapes. Its fixed point is the limit."""
+    steps = jnp.arange(task.coordinates.shape[0])
+    live = jnp.ones_like(steps, bool) if live is None else live
+
+    def row(t, live):
+        rows, seen, _ = task.row(tapes, t, live)
+        return _where(live, (rows, seen))
+
+    rows, seen = jax.vmap(row)(steps, live)
+    return stack_rows(rows), seen
 
 
 def _extend(tapes: Tapes, n: int) -> Tapes:

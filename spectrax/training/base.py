@@ -1,23 +1,23 @@
 """What every model of training is: a program, and with it a fixed-point problem."""
 
 import abc
-from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program import causal
 from spectrax.program.coordinates import coordinates
-from spectrax.program.tapes import Tapes, write
+from spectrax.program.tapes import write
+from spectrax.training.order import Order
 
 
 class AbstractDMFT(eqx.Module):
     r"""A dynamical mean-field theory of training.
 
     A model states its hyperparameters (leaves of the pytree), the relative dimensions of its
-    `spaces()`, its learning `rates()` and `optimizer_()`, and one `program(ops, t)`. Everything
+    `spaces()`, its learning `rates()` and optimizer, and one `program(ops, t)`. Everything
     else is derived: the order parameters are the fixed point of `update`, and because row t
     depends on earlier rows only, `step` fills them in without iteration.
 
@@ -42,22 +42,33 @@ class AbstractDMFT(eqx.Module):
     def transformation(self) -> optax.GradientTransformation:
         """The optimizer with unit rate."""
 
+    @abc.abstractmethod
+    def space_of(self, layer: int) -> str:
+        """The space in which the fields of a layer live."""
+
+    @abc.abstractmethod
+    def valid(self) -> Bool[Array, ""]:
+        """Whether every hyperparameter is in its domain (traced values cannot raise)."""
+
+    def coordinates(self) -> Float[Array, "t1 t1"]:
+        """Row t: (a, c_0, c_1, …) of every trained weight after t updates."""
+        return coordinates(self.transformation(), self.rates())
+
     def task(self) -> causal.Task:
         """The program with everything that its limit depends on."""
-        theta = coordinates(self.transformation(), self.rates())
-        program: Callable = self.program
-        return causal.Task(program, self.spaces(), theta[:-1])
+        return causal.Task(self.program, self.spaces(), self.coordinates()[:-1])
 
-    def initial(self) -> Tapes:
+    def initial(self) -> Order:
         """Empty order parameters."""
-        return self.task().blank()
+        task = self.task()
+        return Order(task.blank(), task.plan())
 
-    def step(self, order: Tapes, t: int | Int[Array, ""]) -> Tapes:
+    def step(self, order: Order, t: int | Int[Array, ""]) -> Order:
         """Fill in row t from the rows before it."""
         t = jnp.asarray(t)
-        rows, *_ = self.task().row(order, t)
-        return write(order, rows, t)
+        rows, *_ = self.task().row(order.tapes, t)
+        return Order(write(order.tapes, rows, t), order.plan)
 
-    def update(self, order: Tapes) -> Tapes:
+    def update(self, order: Order) -> Order:
         """The self-consistency map over whole kernels; its fixed point is the theory."""
-        return causal.update(self.task(), order)[0]
+        return Order(causal.update(self.task(), order.tapes)[0], order.plan)

@@ -2,27 +2,70 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
+from spectrax import _check
 from spectrax.program.coordinates import check_linear, heavy_ball
 from spectrax.training.base import AbstractDMFT
 from spectrax.transfer.parameterization import Parameterization, mup
 
 
 class DeepLinear(AbstractDMFT):
+    r"""A deep linear network trained by gradient descent, dimension, width and data proportional.
+
+    $$f(x) = \frac{1}{\gamma\sqrt N}\, w \cdot W^{L-1} \cdots W^0 x, \qquad
+      \Delta_\mu = y_\mu - f(x_\mu), \qquad \mathcal L = \frac{1}{2P} \sum_\mu \Delta_\mu^2,$$
+
+    weights divided by the square root of their fan-in, entries $\mathcal N(0, \sigma^2)$; inputs
+    $x \sim \mathcal N(0, I_D)$, labels $y = \beta^* \cdot x/\sqrt D$ plus noise. Gradient step
+    $\eta\gamma^2 D$; $D, N, P \to \infty$ at fixed $\alpha = P/D$ and $\nu = N/D$.
+
+    Args:
+        depth: number L of hidden layers, at least 1.
+        num_steps: number T of updates.
+        alpha: data ratio P/D; with online data, batch size over D.
+        nu: width ratio N/D.
+        eta: learning rate $\eta$, a scalar or a schedule of shape (num_steps,).
+        gamma0: width-free part of the output multiplier $\gamma$; large is rich.
+        sigma: standard deviation of the initial weights.
+        parameterization: how $\gamma$ and $\eta$ depend on `nu`; `mup` or `ntk` or your own.
+        data: "full_batch" (the same P samples at every step) or "online" (fresh ones).
+        num_classes: number C of outputs.
+        teacher_gram: inner products of the C teachers, (C, C); identity by default.
+        label_noise: variance of noise added to the labels.
+        momentum: $\mu$ of the heavy ball.
+        weight_decay: $\lambda$, decay per step inside the momentum buffer (not multiplied by eta).
+        optimizer: a linear Optax transformation with unit rate, e.g.
+            `optax.sgd(1.0, momentum=0.9, nesterov=True)`, in place of momentum and weight_decay.
+            It is static: for derivatives use `momentum` and `weight_decay`.
+
+    Raises:
+        ValueError: one sentence naming the argument and its value.
+
+    Example:
+        >>> import spectrax as sx
+        >>> sx.enable_x64()
+        >>> model = sx.DeepLinear(2, 40, alpha=4.0, nu=2.0, eta=0.03, gamma0=4.0)
+        >>> print(f"{sx.escape_time(sx.solve(model), layer=1):.3f}")
+        8.191
+
+    Source: theory page, sections 3.1 to 3.4.
+    """
+
     depth: int = eqx.field(static=True)
     num_steps: int = eqx.field(static=True)
-    alpha: Float[Array, ""]
-    nu: Float[Array, ""]
-    eta: Float[Array, "*t"]
-    gamma0: Float[Array, ""]
-    sigma: Float[Array, ""]
+    alpha: Float[Array, "*batch"]
+    nu: Float[Array, "*batch"]
+    eta: Float[Array, "*batch_t"]
+    gamma0: Float[Array, "*batch"]
+    sigma: Float[Array, "*batch"]
     parameterization: Parameterization
-    teacher_gram: Float[Array, "c c"]
-    label_noise: Float[Array, ""]
-    momentum: Float[Array, ""]
-    weight_decay: Float[Array, ""]
+    teacher_gram: Float[Array, "*batch c c"]
+    label_noise: Float[Array, "*batch"]
+    momentum: Float[Array, "*batch"]
+    weight_decay: Float[Array, "*batch"]
     data: str = eqx.field(static=True)
     num_classes: int = eqx.field(static=True)
     optimizer: optax.GradientTransformation | None = eqx.field(static=True)
@@ -46,56 +89,97 @@ class DeepLinear(AbstractDMFT):
         weight_decay=0.0,
         optimizer=None,
     ):
-        self.depth, self.num_steps, self.data = depth, num_steps, data
-        self.alpha, self.nu, self.eta = jnp.asarray(alpha), jnp.asarray(nu), jnp.asarray(eta)
-        self.gamma0, self.sigma = jnp.asarray(gamma0), jnp.asarray(sigma)
-        self.parameterization = parameterization
-        self.num_classes = num_classes
-        self.teacher_gram = (
-            jnp.eye(num_classes) if teacher_gram is None else jnp.asarray(teacher_gram)
+        self.depth = _check.integer("depth", depth, 1)
+        self.num_steps = _check.integer("num_steps", num_steps, 1)
+        self.num_classes = _check.integer("num_classes", num_classes, 1)
+        self.data = _check.one_of("data", data, ("full_batch", "online"))
+        self.alpha = _check.scalar("alpha", _check.positive("alpha", alpha))
+        self.nu = _check.scalar("nu", _check.positive("nu", nu))
+        self.gamma0 = _check.scalar("gamma0", _check.positive("gamma0", gamma0))
+        self.sigma = _check.scalar("sigma", _check.positive("sigma", sigma))
+        self.label_noise = _check.scalar(
+            "label_noise", _check.nonnegative("label_noise", label_noise)
         )
-        self.label_noise = jnp.asarray(label_noise)
-        self.momentum, self.weight_decay = jnp.asarray(momentum), jnp.asarray(weight_decay)
+        self.momentum = _check.scalar("momentum", _check.between("momentum", momentum, 0, 1))
+        self.weight_decay = _check.scalar(
+            "weight_decay", _check.between("weight_decay", weight_decay, 0, 1)
+        )
+        self.eta = _check.schedule("eta", _check.nonnegative("eta", eta), self.num_steps)
+        self.teacher_gram = _check.gram("teacher_gram", teacher_gram, self.num_classes)
+        self.parameterization = parameterization
         self.optimizer = optimizer
+        if optimizer is not None:
+            for name, value in (("momentum", momentum), ("weight_decay", weight_decay)):
+                if not (isinstance(value, int | float) and value == 0):
+                    raise ValueError(
+                        f"Argument `{name}` must be 0 when `optimizer` is given, got {value}."
+                    )
+            check_linear(optimizer)
 
     @property
-    def gamma(self):
+    def gamma(self) -> Float[Array, ""]:
+        r"""Output multiplier $\gamma$."""
         return self.parameterization.gamma(self.gamma0, self.nu)
 
-    def spaces(self):
-        hidden = {f"hidden{l}": self.nu for l in range(1, self.depth + 1)}
+    def spaces(self) -> dict:
+        """Dimensions over D: input, samples, and the neurons of each hidden layer."""
+        hidden = {self.space_of(layer): self.nu for layer in range(1, self.depth + 1)}
         return {"input": jnp.ones_like(self.nu), "samples": self.alpha, **hidden}
 
-    def rates(self):
+    def space_of(self, layer: int) -> str:
+        """The space in which the fields of a layer live."""
+        return f"hidden{layer}" if layer else "input"
+
+    def rates(self) -> Float[Array, " t"]:
+        r"""$c_t = \eta_t \gamma / \sqrt\nu$ of every weight and of the readout."""
         eta = self.parameterization.eta(self.eta, self.nu)
         return jnp.broadcast_to(eta * self.gamma / jnp.sqrt(self.nu), (self.num_steps,))
 
-    def transformation(self):
-        return heavy_ball(self.momentum, self.weight_decay)
+    def transformation(self) -> optax.GradientTransformation:
+        """The optimizer with unit rate."""
+        return self.optimizer or heavy_ball(self.momentum, self.weight_decay)
 
-    def program(self, ops, t):
-        L, online = self.depth, self.data == "online"
-        spaces = ["input"] + [f"hidden{l}" for l in range(1, L + 1)]
+    def valid(self) -> Bool[Array, ""]:
+        """Whether every hyperparameter is in its domain."""
+        positive = jnp.stack([self.alpha, self.nu, self.gamma0, self.sigma])
+        fine = jnp.all((positive > 0) & jnp.isfinite(positive)) & jnp.all(self.eta >= 0)
+        fine = fine & (self.label_noise >= 0) & (self.momentum >= 0) & (self.momentum < 1)
+        return fine & (self.weight_decay >= 0) & (self.weight_decay < 1)
+
+    def program(self, ops, t) -> None:
+        """One step of training: backward pass, errors, forward pass, gradients."""
+        del t
+        L, C, online = self.depth, self.num_classes, self.data == "online"
+        space = [self.space_of(layer) for layer in range(L + 1)]
         X = ops.matrix("X", "samples", "input", fresh=online)
-        W = [ops.weight(f"W{l}", spaces[l + 1], spaces[l], sigma=self.sigma) for l in range(L)]
-        w = ops.vector("w", spaces[L], self.num_classes, sigma=self.sigma)
+        W = [ops.weight(f"W{k}", space[k + 1], space[k], sigma=self.sigma) for k in range(L)]
+        w = ops.vector("w", space[L], C, sigma=self.sigma)
         teacher = ops.constant("teacher", "input", self.teacher_gram)
-        noise = self.label_noise * jnp.eye(self.num_classes)
-        label_noise = ops.constant("label_noise", "samples", noise, fresh=online)
+        noise = ops.constant("noise", "samples", self.label_noise * jnp.eye(C), fresh=online)
 
-        g = [w.value]  # g^L, …, g^1, in the end reversed
-        for l in reversed(range(1, L)):
-            g.append(W[l].T @ g[-1])
-        g = [None, *reversed(g)]
-        beta = W[0].T @ g[1] / (self.gamma * jnp.sqrt(self.nu))
+        g = [w.value]
+        for k in reversed(range(1, L)):
+            g.insert(0, W[k].T @ g[0])
+        beta = W[0].T @ g[0] / (self.gamma * jnp.sqrt(self.nu))
         delta = teacher - beta
-        Delta = X @ delta + label_noise
+        Delta = X @ delta + noise
         h = [X.T @ Delta / self.alpha]
-        for l in range(L):
-            h.append(W[l] @ h[l])
+        for k in range(L):
+            h.append(W[k] @ h[k])
 
-        for l in range(L):
-            W[l].append(g[l + 1], h[l])
+        for k in range(L):
+            W[k].append(g[k], h[k])
         w.append(h[L])
         ops.observe("test_error", ops.inner(delta, delta))
         ops.observe("train_error", ops.inner(Delta, Delta))
+
+    def rounded(self, size: int) -> tuple["DeepLinear", dict[str, int]]:
+        """The model of a network with input dimension `size`, and the sizes of its spaces."""
+        N, P = round(size * float(self.nu)), round(size * float(self.alpha))
+        if min(N, P) < 1:
+            raise ValueError(f"Argument `size` is too small for nu and alpha, got {size}.")
+        model = eqx.tree_at(
+            lambda m: (m.nu, m.alpha), self, (jnp.asarray(N / size), jnp.asarray(P / size))
+        )
+        hidden = {self.space_of(layer): N for layer in range(1, self.depth + 1)}
+        return model, {"input": size, "samples": P, **hidden}

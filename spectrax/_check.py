@@ -1,0 +1,101 @@
+"""The one place that validates arguments: concrete values only, one sentence each."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def _concrete(value) -> np.ndarray | None:
+    """The value as a NumPy array, or None while it is being traced."""
+    return None if isinstance(value, jax.core.Tracer) else np.asarray(value)
+
+
+def _refuse(name: str, rule: str, seen: np.ndarray, bad: np.ndarray):
+    """Raise one sentence that shows the first value that breaks the rule."""
+    raise ValueError(f"Argument `{name}` must be {rule}, got {seen[bad].flat[0].item()}.")
+
+
+def positive(name: str, value):
+    """Return value; raise ValueError if a concrete entry is not above zero (NaN included)."""
+    seen = _concrete(value)
+    good = None if seen is None else (seen > 0) & np.isfinite(seen)
+    if good is not None and not np.all(good):
+        _refuse(name, "positive" if np.isfinite(seen[~good].flat[0]) else "finite", seen, ~good)
+    return value
+
+
+def nonnegative(name: str, value):
+    """Return value; raise ValueError if a concrete entry is below zero (NaN included)."""
+    seen = _concrete(value)
+    good = None if seen is None else (seen >= 0) & np.isfinite(seen)
+    if good is not None and not np.all(good):
+        _refuse(name, "non-negative" if np.isfinite(seen[~good].flat[0]) else "finite", seen, ~good)
+    return value
+
+
+def integer(name: str, value, low: int, high: int | None = None) -> int:
+    """Return value as an int; raise ValueError unless low <= value <= high."""
+    rule = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
+    whole = not isinstance(value, bool) and isinstance(value, int | np.integer)
+    if not whole or value < low or (high is not None and value > high):
+        raise ValueError(f"Argument `{name}` must be {rule}, got {value}.")
+    return int(value)
+
+
+def one_of(name: str, value: str, options: tuple[str, ...]) -> str:
+    """Return value; raise ValueError unless it is one of the options."""
+    if value not in options:
+        listed = " or ".join(repr(option) for option in options)
+        raise ValueError(f"Argument `{name}` must be {listed}, got {value!r}.")
+    return value
+
+
+def between(name: str, value, low: float, high: float):
+    """Return value; raise ValueError if a concrete entry is not in [low, high)."""
+    seen = _concrete(value)
+    if seen is not None and not np.all((seen >= low) & (seen < high)):
+        _refuse(name, f"at least {low} and below {high}", seen, ~((seen >= low) & (seen < high)))
+    return value
+
+
+def scalar(name: str, value):
+    """Return value as a JAX array; raise ValueError if it is not a scalar."""
+    if np.shape(value) != ():
+        raise ValueError(f"Argument `{name}` must be a scalar, got shape {np.shape(value)}.")
+    return jnp.asarray(value, _float(value))
+
+
+def schedule(name: str, value, num_steps: int):
+    """Return value as a JAX array; raise ValueError unless a scalar or of shape (num_steps,)."""
+    if np.shape(value) not in ((), (num_steps,)):
+        raise ValueError(
+            f"Argument `{name}` must be a scalar or of shape ({num_steps},), "
+            f"got shape {np.shape(value)}."
+        )
+    return jnp.asarray(value, _float(value))
+
+
+def gram(name: str, value, size: int):
+    """Return value as a JAX array, identity for None; raise ValueError unless a Gram matrix."""
+    if value is None:
+        return jnp.eye(size)
+    if np.shape(value) != (size, size):
+        raise ValueError(
+            f"Argument `{name}` must have shape ({size}, {size}), got shape {np.shape(value)}."
+        )
+    seen = _concrete(value)
+    if seen is not None:
+        if not np.allclose(seen, seen.T) or not np.isfinite(seen).all():
+            raise ValueError(f"Argument `{name}` must be symmetric and finite, got {seen.tolist()}.")
+        lowest = np.linalg.eigvalsh(seen)[0]
+        if lowest < -1e-10 * np.abs(seen).max():
+            raise ValueError(
+                f"Argument `{name}` must be positive semi-definite, got eigenvalue {lowest:.3g}."
+            )
+    return jnp.asarray(value, _float(value))
+
+
+def _float(value):
+    """The type of a floating value; the default floating type for integers."""
+    dtype = getattr(value, "dtype", None)
+    return dtype if dtype is not None and jnp.issubdtype(dtype, jnp.floating) else float

@@ -1,0 +1,3 @@
+"""Spectra of plain arrays."""
+
+from spectrax.empirical.top import top_eigenvalues as top_eigenvalues

@@ -1,0 +1,175 @@
+"""Finite networks, many seeds: the simulation that theory is compared with."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from spectrax import _check
+from spectrax.empirical.top import top_eigenvalues
+from spectrax.program.finite import Network, Trainer
+from spectrax.training.base import AbstractDMFT
+
+
+class Estimate(eqx.Module):
+    """Mean over seeds, and the standard error of that mean (NaN-free; +inf where not finite)."""
+
+    mean: Float[Array, "..."]
+    stderr: Float[Array, "..."]
+
+
+class EnsembleOrder(eqx.Module):
+    """Correlation kernels of every layer, each an `Estimate`; names as in `Solution.order`."""
+
+    Ch: tuple[Estimate, ...]
+    Cg: tuple[Estimate | None, ...]
+
+
+class Ensemble(eqx.Module):
+    """What `simulate` returns: a solution's attributes, each with `.mean` and `.stderr`.
+
+    Args:
+        model: the model that was simulated: ratios are those of the rounded sizes.
+        order: correlation kernels.
+        train_loss, test_loss: mean squared errors, (num_steps,).
+        top_eigenvalues: largest eigenvalues of W^T W, (layers, spectrum_steps, num_top).
+        spectrum_steps: numbers of updates at which spectra were taken.
+        eigenvalues: all eigenvalues of W^T W of every layer at the last of these steps,
+            (seeds, cols) for each layer; None if not asked for.
+        size: D for deep linear networks, N otherwise.
+        num_seeds: number of networks.
+    """
+
+    model: AbstractDMFT
+    order: EnsembleOrder
+    train_loss: Estimate
+    test_loss: Estimate
+    top_eigenvalues: Estimate
+    spectrum_steps: tuple[int, ...] = eqx.field(static=True)
+    eigenvalues: tuple[np.ndarray, ...] | None
+    size: int = eqx.field(static=True)
+    num_seeds: int = eqx.field(static=True)
+
+
+def simulate(
+    model: AbstractDMFT,
+    size: int,
+    *,
+    key: PRNGKeyArray,
+    num_seeds: int = 4,
+    spectrum_steps: tuple[int, ...] | None = None,
+    num_top: int = 1,
+    all_eigenvalues: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Ensemble:
+    """Train finite networks: the model's own program on sampled matrices.
+
+    Args:
+        model: e.g. `DeepLinear`.
+        size: D for `DeepLinear`; the other dimensions follow from the ratios, rounded.
+        key: explicit PRNG key.
+        num_seeds: how many networks, trained one after the other.
+        spectrum_steps: numbers of updates at which to take spectra; the last step by default.
+        num_top: how many of the largest eigenvalues.
+        all_eigenvalues: also return every eigenvalue at the last of `spectrum_steps`.
+        progress: called with the number of finished networks.
+
+    Returns:
+        An `Ensemble`.
+
+    Raises:
+        ValueError: one sentence naming the argument and its value.
+
+    Example:
+        >>> import jax, spectrax as sx
+        >>> sx.enable_x64()
+        >>> model = sx.DeepLinear(1, 5, alpha=2.0, nu=1.0, eta=0.1, gamma0=4.0)
+        >>> ensemble = sx.simulate(model, 100, key=jax.random.key(0), num_seeds=4)
+        >>> ensemble.test_loss.mean.shape
+        (5,)
+
+    Source: theory page, section P.
+    """
+    size = _check.integer("size", size, 2)
+    num_seeds = _check.integer("num_seeds", num_seeds, 2)
+    stops = (model.num_steps,) if spectrum_steps is None else spectrum_steps
+    stops = tuple(_check.integer("spectrum_steps", int(s), 0, model.num_steps) for s in stops)
+    model, sizes = model.rounded(size)
+    trainer = Trainer(model.program, model.transformation(), model.rates(), tuple(sizes.items()))
+    layers = len(model.task().plan().spikes)
+    runs = []
+    for seed, seed_key in enumerate(jax.random.split(key, num_seeds)):
+        runs.append(_run(trainer, seed_key, stops, layers, num_top, all_eigenvalues))
+        if progress is not None:
+            progress(seed + 1)
+    return _collect(model, runs, stops, size)
+
+
+_start = eqx.filter_jit(Trainer.start)
+_train = eqx.filter_jit(Trainer.train, donate="all-except-first")
+
+
+def _run(trainer: Trainer, key, stops, layers: int, num_top: int, everything: bool) -> dict:
+    """One network, trained from stop to stop."""
+    network, tops = _start(trainer, key), {}
+    names = [f"W{layer}" for layer in range(layers)]
+    spectra: dict[str, Any] = {}
+    for stop in sorted(set(stops)):
+        network = _train(trainer, network, key, jnp.asarray(stop))
+        tops[stop] = jnp.stack([top_eigenvalues(network.store[n], num_top) for n in names])
+        if everything and stop == max(stops):
+            spectra = {n: _all_eigenvalues(network.store[n]) for n in names}
+    network = _train(trainer, network, key, jnp.asarray(trainer.rates.shape[0]))
+    top = jnp.stack([tops[stop] for stop in stops], axis=1)  # (layers, stops, num_top)
+    return {"top": top, "spectra": spectra, **_observables(network)}
+
+
+@eqx.filter_jit
+def _observables(network: Network) -> dict:
+    def gram(x):
+        flat = x.reshape(-1, x.shape[-1])  # (time * width, dimension)
+        return flat @ flat.T / x.shape[-1]
+
+    losses = {k: jnp.trace(v, axis1=1, axis2=2) / v.shape[-1] for k, v in network.seen.items()}
+    return {"grams": {k: gram(x) for k, x in network.records.items()}, "losses": losses}
+
+
+def _all_eigenvalues(W: Float[Array, "n m"]) -> np.ndarray:
+    values = np.asarray(jnp.linalg.svd(W, compute_uv=False)) ** 2
+    return np.concatenate([values, np.zeros(max(0, W.shape[1] - W.shape[0]))])
+
+
+def _collect(model: AbstractDMFT, runs: list[dict], stops, size: int) -> Ensemble:
+    """Means and standard errors over seeds."""
+
+    def estimate(*values):
+        x = jnp.stack(values)
+        mean, stderr = x.mean(0), x.std(0, ddof=1) / math.sqrt(len(values))
+        fine = jnp.isfinite(x).all(0)
+        return Estimate(jnp.where(fine, mean, jnp.inf), jnp.where(fine, stderr, jnp.inf))
+
+    numbers = [{k: run[k] for k in ("top", "grams", "losses")} for run in runs]
+    found = jax.tree.map(estimate, *numbers)
+    layers = sorted({k.split(".")[0] for k in found["grams"] if k.startswith("W")})
+    forward = [found["grams"][f"{name}.forward"] for name in layers]
+    backward = [found["grams"][f"{name}.backward"] for name in layers]
+    order = EnsembleOrder((*forward, found["grams"]["w"]), (None, *backward))
+    spectra = None
+    if runs[0]["spectra"]:
+        spectra = tuple(np.stack([run["spectra"][name] for run in runs]) for name in layers)
+    return Ensemble(
+        model,
+        order,
+        found["losses"]["train_error"],
+        found["losses"]["test_error"],
+        found["top"],
+        stops,
+        spectra,
+        size,
+        len(runs),
+    )

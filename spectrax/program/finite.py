@@ -1,0 +1,179 @@
+r"""Finite networks: the same program on sampled matrices. This *is* the simulation.
+
+Trained matrices are dense arrays, updated by the optimizer itself: nothing of the theory enters.
+"""
+
+import zlib
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from spectrax.program.field import Field
+from spectrax.program.interface import AbstractOps, Matrix, Vector
+
+
+class FiniteOps(AbstractOps):
+    """One step of a program on arrays; a field holds (index, dimension).
+
+    Args:
+        sizes: dimension of each space.
+        key: seed of everything random; each object's own key follows from its name.
+        t: this step.
+        store: matrices, vectors and constants by name; what is missing is sampled and added.
+        memory: remembered fields of earlier steps by name, (time, width, dimension), zero later.
+    """
+
+    def __init__(
+        self,
+        sizes: dict[str, int],
+        key: PRNGKeyArray,
+        t: Int[Array, ""],
+        store: dict,
+        memory: dict | None = None,
+    ):
+        self.sizes, self.key, self.t, self.store = sizes, key, t, store
+        self.memory = memory or {}
+        self.gradients, self.records, self.seen = {}, {}, {}
+
+    def _sample(self, name: str, shape, *, fresh: bool = False) -> Array:
+        key = jax.random.fold_in(self.key, zlib.crc32(name.encode()))
+        if fresh:
+            return jax.random.normal(jax.random.fold_in(key, self.t), shape)
+        return jax.random.normal(key, shape)
+
+    def _array(self, matrix: Matrix) -> Float[Array, "rows cols"]:
+        rows, cols = self.sizes[matrix.rows], self.sizes[matrix.cols]
+        if matrix.fresh or matrix.name not in self.store:
+            entries = self._sample(matrix.name, (rows, cols), fresh=matrix.fresh)
+            entries = entries * (matrix.sigma / jnp.sqrt(cols))
+            if matrix.fresh:
+                return entries
+            self.store[matrix.name] = entries
+        return self.store[matrix.name]
+
+    def _record(self, name: str, x: Field) -> None:
+        self.records.setdefault(name, []).append(x.data)
+
+    def constant(self, name, space, gram, *, fresh=False):
+        if fresh or name not in self.store:
+            values, vectors = jnp.linalg.eigh(gram)
+            root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))  # singular matrices are welcome
+            shape = (gram.shape[-1], self.sizes[space])
+            sample = root @ self._sample(name, shape, fresh=fresh)
+            if fresh:
+                return Field(space, sample)
+            self.store[name] = sample
+        return Field(space, self.store[name])
+
+    def apply(self, matrix: Matrix, x: Field) -> Field:
+        self._record(matrix.forward, x)
+        return Field(matrix.rows, x.data @ self._array(matrix).T)
+
+    def apply_transposed(self, matrix: Matrix, g: Field) -> Field:
+        self._record(matrix.backward, g)
+        return Field(matrix.cols, g.data @ self._array(matrix))
+
+    def read(self, vector: Vector) -> Field:
+        if vector.name not in self.store:
+            shape = (vector.size, self.sizes[vector.space])
+            self.store[vector.name] = vector.sigma * self._sample(vector.name, shape)
+        return Field(vector.space, self.store[vector.name])
+
+    def append(self, matrix: Matrix, g: Field, h: Field) -> None:
+        gradient = -g.data.T @ h.data / self.sizes[matrix.cols]
+        self.gradients[matrix.name] = self.gradients.get(matrix.name, 0.0) + gradient
+
+    def append_vector(self, vector: Vector, h: Field) -> None:
+        self._record(vector.name, h)
+        self.gradients[vector.name] = -h.data
+
+    def remember(self, name: str, x: Field) -> None:
+        self._record(name, x)
+
+    def recall(self, name: str, start: Field) -> Field:
+        last = self.memory[name][jnp.maximum(self.t - 1, 0)]
+        return Field(start.space, jnp.where(self.t > 0, last, start.data))
+
+    def project_out(self, name: str, x: Field) -> Field:
+        past = self.memory[name].reshape(-1, x.data.shape[-1])  # (time * width, dimension)
+        inner = x.data @ past.T / x.data.shape[-1]
+        return Field(x.space, x.data - inner @ past)
+
+    def inner(self, x: Field, y: Field) -> Float[Array, "x y"]:
+        return x.data @ y.data.T / x.data.shape[-1]
+
+    def observe(self, name: str, value) -> None:
+        self.seen[name] = value
+
+
+class Network(eqx.Module):
+    """A finite network in training.
+
+    Args:
+        store: matrices, vectors and constants by name.
+        state: the optimizer's state.
+        records: fields of each step by record, (time, width, dimension), zero for later steps.
+        seen: observations, leading axis time.
+        t: number of updates made.
+    """
+
+    store: dict
+    state: optax.OptState
+    records: dict
+    seen: dict
+    t: Int[Array, ""]
+
+
+class Trainer(eqx.Module):
+    """Trains finite networks with a program.
+
+    Args:
+        program: `program(ops, t)`.
+        optimizer: with unit rate.
+        rates: factor of the gradients at each step.
+        sizes: dimension of each space.
+    """
+
+    program: Callable
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    rates: Float[Array, " t"]
+    sizes: tuple[tuple[str, int], ...] = eqx.field(static=True)
+
+    def start(self, key: PRNGKeyArray) -> Network:
+        """A network at initialization."""
+        store, t = {}, jnp.zeros((), int)
+        ops = self._step(key, store, t)
+        trained = {name: store[name] for name in ops.gradients}
+
+        def room(x):
+            return jnp.zeros((self.rates.shape[0], *x.shape))
+
+        records = {name: room(jnp.concatenate(xs)) for name, xs in ops.records.items()}
+        seen = jax.tree.map(room, ops.seen)
+        return Network(store, self.optimizer.init(trained), records, seen, t)
+
+    def _step(self, key, store: dict, t) -> FiniteOps:
+        ops = FiniteOps(dict(self.sizes), key, t, store)
+        self.program(ops, t)
+        return ops
+
+    def train(self, network: Network, key: PRNGKeyArray, until: Int[Array, ""]) -> Network:
+        """Train until so many updates are made."""
+
+        def step(network: Network) -> Network:
+            store, t = dict(network.store), network.t
+            ops = self._step(key, store, t)
+            gradients = jax.tree.map(lambda g: self.rates[t] * g, ops.gradients)
+            trained = {name: store[name] for name in gradients}
+            updates, state = self.optimizer.update(gradients, network.state, trained)
+            store |= optax.apply_updates(trained, updates)
+            new = ({k: jnp.concatenate(xs) for k, xs in ops.records.items()}, ops.seen)
+            old = (network.records, network.seen)
+            records, seen = jax.tree.map(lambda x, row: x.at[t].set(row), old, new)
+            return Network(store, state, records, seen, t + 1)
+
+        return jax.lax.while_loop(lambda network: network.t < until, step, network)

@@ -1,0 +1,123 @@
+"""What `solve` returns: order parameters, losses, and how it went."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from spectrax.seam import CoupledSpikes, TrainedWeights
+from spectrax.training.base import AbstractDMFT
+from spectrax.training.order import Order
+
+
+class RESULTS(eqx.Enumeration):
+    """How a solve went."""
+
+    successful = "The training was solved."
+    divergent = "The training diverged: its order parameters are not finite from some step on."
+    unconverged = "The iteration of the self-consistency map did not converge."
+    invalid = "A hyperparameter is out of its domain."
+
+
+class Solution(eqx.Module):
+    """The solved training of a model.
+
+    Args:
+        model: the model.
+        order: correlation and response kernels; rows from a divergence on are zero.
+        observed: what the program reported at each step.
+        coordinates: row t holds (a, c_0, c_1, …) of the trained weights after t updates.
+        result: how it went.
+        stats: `residual` of the self-consistency map, and `diverged_at`, the first step that is
+            not finite (num_steps if there is none).
+    """
+
+    model: AbstractDMFT
+    order: Order
+    observed: dict
+    coordinates: Float[Array, "t1 t1"]
+    result: RESULTS
+    stats: dict
+
+    @property
+    def num_layers(self) -> int:
+        """Number of trained weight matrices."""
+        return len(self.order.layers)
+
+    @property
+    def train_loss(self) -> Float[Array, " t"]:
+        """Mean squared error on the training data, mean over classes; +inf after a divergence."""
+        return self._loss("train_error")
+
+    @property
+    def test_loss(self) -> Float[Array, " t"]:
+        """Mean squared error on new data, mean over classes; +inf after a divergence."""
+        return self._loss("test_error")
+
+    def _loss(self, name: str) -> Float[Array, " t"]:
+        error = self.observed[name]
+        loss = jnp.trace(error, axis1=-2, axis2=-1) / error.shape[-1]
+        fine = jnp.arange(loss.shape[-1]) < jnp.expand_dims(self.stats["diverged_at"], -1)
+        return jnp.where(fine, loss, jnp.inf)
+
+    def weights(self, layer: int) -> TrainedWeights:
+        """The weight matrix W^layer throughout training, for the spectral level."""
+        if not -self.num_layers <= layer < self.num_layers:
+            raise ValueError(
+                f"Argument `layer` must be between 0 and {self.num_layers - 1}, got {layer}."
+            )
+        layer = layer % self.num_layers
+        rows, cols = self.model.space_of(layer + 1), self.model.space_of(layer)
+        dims, order = self.model.spaces(), self.order
+        return TrainedWeights(
+            order.Ch[layer],
+            order.Cg[layer + 1],
+            order.Rh[layer],
+            order.Rg[layer + 1],
+            self.coordinates,
+            dims[rows] / dims[cols],
+            self.model.sigma,
+        )
+
+    @property
+    def message(self) -> str:
+        """One sentence on how it went (concrete results only)."""
+        sentence = RESULTS[self.result]
+        if self.result == RESULTS.divergent:
+            sentence = f"The training diverged at step {int(self.stats['diverged_at'])}."
+        return sentence
+
+
+def spikes(solution: Solution, layer: int, step: int | Int[Array, ""]) -> CoupledSpikes:
+    r"""The weight $W^{layer}$ after `step` updates, as a random matrix with coupled spikes.
+
+    Args:
+        solution: what `solve` returned.
+        layer: 0 … depth − 1 counts $W^0 \dots W^{depth-1}$.
+        step: number of updates made, 0 … num_steps; may be traced.
+
+    Returns:
+        Spikes of size num_steps · num_classes, zero for those not made yet.
+
+    Raises:
+        ValueError: if a concrete `step` or `layer` is out of range.
+
+    Example:
+        >>> import spectrax as sx
+        >>> sx.enable_x64()
+        >>> model = sx.DeepLinear(1, 20, alpha=2.0, nu=1.0, eta=0.1, gamma0=4.0)
+        >>> top = sx.outliers(sx.spikes(sx.solve(model), layer=0, step=10), count=1)
+        >>> print(f"{top.location[0]:.4f}")
+        4.4994
+
+    Source: theory page, section 3.5.
+    """
+    weights = solution.weights(layer)
+    if not isinstance(step, jax.core.Tracer):
+        step = int(np.asarray(step))
+        if not 0 <= step <= weights.num_steps:
+            raise ValueError(
+                f"Argument `step` must be between 0 and {weights.num_steps}, got {step}."
+            )
+    return weights.at(step)

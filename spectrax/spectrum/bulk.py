@@ -1,0 +1,92 @@
+"""Laws of the bulk: the spectrum of a matrix without spikes."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Inexact
+
+from spectrax import _check
+
+
+class MarchenkoPastur(eqx.Module):
+    r"""Spectrum of $W^\top W$ for a random N × M matrix W with entry variance $\sigma^2/M$.
+
+    $$m(z) = \frac{1}{z - \dfrac{\sigma^2\alpha}{1 - \sigma^2 m(z)}}, \qquad \alpha = N/M,
+      \qquad \lambda_\pm = \sigma^2 (1 \pm \sqrt\alpha)^2 .$$
+
+    Args:
+        aspect: rows per column, $\alpha = N/M$ (positive).
+        sigma: standard deviation scale of the entries (positive).
+
+    Raises:
+        ValueError: if a concrete argument is not positive.
+
+    Source: theory page, section 1.1.
+
+    Example:
+        >>> from spectrax.spectrum import MarchenkoPastur
+        >>> [float(edge) for edge in MarchenkoPastur(4.0).edges()]
+        [1.0, 9.0]
+    """
+
+    aspect: Float[Array, "..."] = eqx.field(converter=jnp.asarray)
+    sigma: Float[Array, "..."] = eqx.field(converter=jnp.asarray, default=1.0)
+
+    def __check_init__(self):
+        _check.positive("aspect", self.aspect)
+        _check.positive("sigma", self.sigma)
+
+    def edges(self) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+        r"""Lower and upper edge $\sigma^2(1 \mp \sqrt\alpha)^2$ of the continuous part."""
+        root = jnp.sqrt(self.aspect)
+        return self.sigma**2 * (1 - root) ** 2, self.sigma**2 * (1 + root) ** 2
+
+    def atom(self) -> Float[Array, "..."]:
+        r"""Mass $\max(0, 1 - \alpha)$ of the eigenvalue zero."""
+        return jnp.maximum(0.0, 1.0 - self.aspect)
+
+    def density(self, x: ArrayLike) -> Float[Array, "..."]:
+        r"""Density $\sqrt{(\lambda_+ - x)(x - \lambda_-)} / (2\pi\sigma^2 x)$, zero off the bulk.
+
+        The continuous part only: it integrates to $\min(1, \alpha)$.
+
+        Args:
+            x: eigenvalues of $W^\top W$, any shape.
+
+        Returns:
+            The density at each x.
+        """
+        lower, upper = self.edges()
+        square = (upper - x) * (x - lower)
+        inside = square > 0
+        root = jnp.sqrt(jnp.where(inside, square, 1.0))  # 1.0 keeps the derivative off sqrt(0)
+        return jnp.where(inside, root / (2 * jnp.pi * self.sigma**2 * jnp.where(inside, x, 1.0)), 0)
+
+    def stieltjes(self, z: ArrayLike) -> Inexact[Array, "..."]:
+        r"""Stieltjes transform $m(z) = \frac1M \mathrm{tr} (z - W^\top W)^{-1}$, physical branch.
+
+        The branch that behaves like $1/z$ at infinity, in closed form:
+        $m = 2 / [z + \sigma^2(1-\alpha) + \sqrt{z - \lambda_-}\sqrt{z - \lambda_+}]$.
+
+        Args:
+            z: real or complex, any shape. Real z inside the bulk gives the principal value,
+                which is the real part of m on either side of the cut.
+
+        Returns:
+            m(z), real for real z.
+        """
+        z = jnp.asarray(z)
+        lower, upper = self.edges()
+        shift = z + self.sigma**2 * (1 - self.aspect)
+        if jnp.iscomplexobj(z):
+            # each factor has its cut on the negative axis; below the bulk the two signs cancel
+            return 2 / (shift + jnp.sqrt(z - lower) * jnp.sqrt(z - upper))
+        square = (z - lower) * (z - upper)
+        outside = square > 0
+        root = jnp.sqrt(jnp.where(outside, square, 1.0)) * jnp.where(z > upper, 1.0, -1.0)
+        real_part = shift / (2 * self.sigma**2 * jnp.where(outside, 1.0, z))
+        return jnp.where(outside, 2 / (shift + jnp.where(outside, root, 0.0)), real_part)
+
+    def scaled(self, factor: ArrayLike) -> "MarchenkoPastur":
+        """The law of factor × eigenvalue (factor positive)."""
+        return MarchenkoPastur(self.aspect, self.sigma * jnp.sqrt(_check.positive("factor", factor)))

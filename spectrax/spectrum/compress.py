@@ -1,0 +1,194 @@
+"""Fewer spikes, same spectrum: orthonormal fields that span the fields of a whole training."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from spectrax import _check
+from spectrax.seam import CoupledSpikes, TrainedWeights
+
+# Without a rank: room for this many directions per class. Full-batch training spans 10 to 20.
+ROOM = 32
+# Variances below this, relative to the field, are rounding errors of the kernels.
+ROUNDING = 1e-14
+
+
+class CompressedWeights(eqx.Module):
+    r"""One weight matrix through its training, in orthonormal fields.
+
+    $e = Q\hat e$, $f = P\hat f$ with $\langle\hat e\hat e^\top\rangle = 1$, so that
+    $\hat R_e = Q^+R_eP$, $\hat R_f = P^+R_fQ$ and $\hat K_t = P^\top K(t)\,Q$.
+
+    Args:
+        Q, P: old fields in new ones, shape (n, rank); columns of dropped directions are zero.
+        Re, Rf: responses of the new fields, shape (rank, rank).
+        used_e, used_f: which new fields exist, shape (rank,).
+        residual: largest dropped variance, relative to the field, of e and of f, shape (2,).
+        coordinates, aspect, sigma: as in `TrainedWeights`.
+
+    Source: theory page, section 1.3.
+    """
+
+    Q: Float[Array, "n rank"]
+    P: Float[Array, "n rank"]
+    Re: Float[Array, "rank rank"]
+    Rf: Float[Array, "rank rank"]
+    used_e: Bool[Array, " rank"]
+    used_f: Bool[Array, " rank"]
+    residual: Float[Array, "2"]
+    coordinates: Float[Array, "t1 t1"]
+    aspect: Float[Array, ""]
+    sigma: Float[Array, ""]
+
+    @property
+    def rank(self) -> int:
+        """Number of new fields on each side, dropped ones included."""
+        return self.Q.shape[-1]
+
+    def at(self, step: int | Int[Array, ""]) -> CoupledSpikes:
+        """The weight after `step` updates as spikes of size rank."""
+        theta = self.coordinates[step]
+        steps = self.coordinates.shape[-1] - 1
+        weight = jnp.where(jnp.arange(steps) < step, theta[1:], 0.0)
+        weight = jnp.repeat(weight, self.Q.shape[0] // steps)  # (n,)
+        return CoupledSpikes(
+            Ce=jnp.diag(self.used_e.astype(self.Q.dtype)),
+            Cf=jnp.diag(self.used_f.astype(self.P.dtype)),
+            Re=self.Re / theta[0],
+            Rf=self.Rf / theta[0],
+            K=self.P.T @ (weight[:, None] * self.Q),
+            aspect=self.aspect,
+            sigma=theta[0] * self.sigma,
+        )
+
+
+def compress(
+    weights: TrainedWeights, tol: float = 1e-12, rank: int | None = None
+) -> CompressedWeights:
+    r"""Express the spikes of a training in few orthonormal fields.
+
+    The new fields are the old ones at the most informative times (pivoted Cholesky), made
+    orthonormal. Fields that a step has not made yet do no harm: they are fields like any other,
+    which K(t) leaves uncoupled. Strengths are right to about $\sqrt{\mathrm{tol}}$ above the
+    threshold; below it they can be more sensitive. Derivatives hold the choice of times fixed and
+    are right along families of kernels of the same numerical rank, such as trainings at different
+    hyperparameters.
+
+    Args:
+        weights: spikes of every step, n = steps × classes.
+        tol: drop directions whose variance, relative to their field, is below it (>= 1e-14).
+        rank: number of new fields, a static bound; None = min(n, 32 × classes). A bound below the
+            numerical rank shows in `residual`.
+
+    Returns:
+        The compressed weights.
+
+    Raises:
+        ValueError: if rank is not between 1 and n.
+
+    Source: theory page, section 1.3.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import TrainedWeights
+        >>> C, R = jnp.ones((3, 3)), jnp.zeros((3, 3))  # the same field at all three times
+        >>> coordinates = jnp.hstack([jnp.ones((4, 1)), jnp.tril(jnp.ones((4, 3)), -1)])
+        >>> weights = TrainedWeights(C, C, R, R, coordinates, aspect=1.0, sigma=1.0)
+        >>> compress(weights, rank=1).at(2).K.tolist()
+        [[2.0]]
+    """
+    n = weights.Ce.shape[-1]
+    rank = min(n, ROOM * weights.num_classes) if rank is None else rank
+    _check.integer("rank", rank, 1, n)
+    e = select_times(jax.lax.stop_gradient(weights.Ce), rank, tol)
+    f = select_times(jax.lax.stop_gradient(weights.Cf), rank, tol)
+    Q, solve_e = _orthonormal(weights.Ce, e)
+    P, solve_f = _orthonormal(weights.Cf, f)
+    return CompressedWeights(
+        Q=Q,
+        P=P,
+        Re=solve_e(weights.Re[e.times]) @ P,
+        Rf=solve_f(weights.Rf[f.times]) @ Q,
+        used_e=e.used,
+        used_f=f.used,
+        residual=jnp.stack([e.residual, f.residual]),
+        coordinates=weights.coordinates,
+        aspect=weights.aspect,
+        sigma=weights.sigma,
+    )
+
+
+class Times(NamedTuple):
+    """Result of a pivoted Cholesky factorisation C = Q Qᵀ, in the order of its pivots."""
+
+    Q: Float[Array, "n rank"]
+    times: Int[Array, " rank"]
+    used: Bool[Array, " rank"]
+    residual: Float[Array, ""]
+
+
+def select_times(
+    C: Float[Array, "n n"], rank: int, tol: float, fields: Int[Array, ""] | None = None
+) -> Times:
+    r"""Most informative times: repeatedly the field that the chosen ones explain worst.
+
+    A field's unexplained variance counts relative to the largest variance so far, so that neither
+    decayed fields add noise nor late explosions hide early fields.
+
+    Args:
+        C: correlations, shape (n, n).
+        rank: bound on the number of times.
+        tol: stop when the largest relative unexplained variance is below it.
+        fields: consider the first `fields` only (may be traced); None = all.
+
+    Returns:
+        The factor Q and the chosen times.
+    """
+    n = C.shape[0]
+    here = jnp.arange(n) < (n if fields is None else fields)
+    variance = jnp.where(here, jnp.diagonal(C), 0.0)
+    scale = jnp.maximum(jax.lax.cummax(variance), jnp.finfo(C.dtype).tiny)
+    tol = jnp.maximum(tol, ROUNDING)
+
+    def relative(rest):
+        return jnp.where(here, rest / scale, 0.0)
+
+    def unfinished(state):
+        k, rest, *_ = state
+        return (k < rank) & (jnp.max(relative(rest)) > tol)
+
+    def choose(state):
+        k, rest, Q, times = state
+        new = jnp.argmax(relative(rest))
+        column = (C[new] - Q @ Q[new]) / jnp.sqrt(rest[new])
+        column = jnp.where(here, column, 0.0)
+        rest = (rest - column**2).at[new].set(0.0)
+        return k + 1, rest, Q.at[:, k].set(column), times.at[k].set(new)
+
+    start = (0, variance, jnp.zeros((n, rank), C.dtype), jnp.zeros(rank, int))
+    k, rest, Q, times = jax.lax.while_loop(unfinished, choose, start)
+    return Times(Q, times, jnp.arange(rank) < k, jnp.max(relative(rest)))
+
+
+def triangle(chosen: Times) -> Float[Array, "rank rank"]:
+    """Lower triangle L with (chosen old fields) = L (new fields), identity where unused."""
+    both = chosen.used[:, None] & chosen.used[None, :]
+    return jnp.where(both, jnp.tril(chosen.Q[chosen.times]), jnp.eye(len(chosen.times)))
+
+
+def _orthonormal(C, chosen):
+    """Differentiable Q, and the map from chosen old fields to new fields."""
+    both = chosen.used[:, None] & chosen.used[None, :]
+    gram = C[chosen.times][:, chosen.times]
+    # jitter of the size of rounding, far below tol, keeps the factor from breaking down
+    gram = gram + jnp.diag(4 * jnp.finfo(C.dtype).eps * jnp.diagonal(gram))
+    L = jnp.linalg.cholesky(jnp.where(both, gram, jnp.eye(len(chosen.times))))
+
+    def solve(rows):
+        new = jax.scipy.linalg.solve_triangular(L, rows, lower=True)
+        return jnp.where(chosen.used[:, None], new, 0.0)
+
+    return solve(C[chosen.times]).T, solve

@@ -1,0 +1,148 @@
+"""Outliers along a training, and the time at which the first of them leaves the bulk."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from spectrax import _check
+from spectrax.seam import CoupledSpikes, TrainedWeights
+from spectrax.spectrum.coupled import critical_strength
+from spectrax.spectrum.outliers import Outliers, classify
+from spectrax.spectrum.trajectory import CHUNK, strengths_at
+
+
+def strength_path(weights: TrainedWeights, count: int = 1) -> Float[Array, "steps count"]:
+    r"""Real parts of the strengths $\theta^2(t)$ after t = 0 … T updates, descending.
+
+    Args:
+        weights: one weight matrix through its training of T steps.
+        count: how many strengths at each step.
+
+    Returns:
+        Shape (T + 1, count), zero at t = 0.
+
+    Raises:
+        ValueError: if count is out of range.
+
+    Source: theory page, sections 1.3 and 3.5.
+    """
+    return _path(weights, count, 1.0)[0]
+
+
+def outlier_path(
+    weights: TrainedWeights, count: int = 1, *, side: str = "above"
+) -> Outliers:
+    """Outliers after t = 0 … T updates, as `outliers` reports them for one step.
+
+    Args:
+        weights: one weight matrix through its training of T steps.
+        count: how many outliers at each step.
+        side: "above" or "below" the bulk.
+
+    Returns:
+        Outliers with a leading axis of length T + 1.
+
+    Raises:
+        ValueError: if count or side is out of range.
+
+    Source: theory page, sections 1.3 and 3.5.
+    """
+    _check.one_of("side", side, ("above", "below"))
+    real, imag = _path(weights, count, 1.0 if side == "above" else -1.0)
+    steps = jnp.arange(weights.num_steps + 1)
+    bulk = jax.vmap(lambda step: _bulk(weights, step))(steps)
+    return jax.vmap(lambda *args: classify(*args, side))(bulk, real, imag)
+
+
+def margin_path(weights: TrainedWeights) -> Float[Array, " steps"]:
+    r"""Distance to the threshold, $\max\mathrm{Re}\,\theta^2 - a^2\sigma^2\sqrt{\alpha_W}$.
+
+    Args:
+        weights: one weight matrix through its training of T steps.
+
+    Returns:
+        The margin after t = 0 … T updates, shape (T + 1,).
+
+    Source: theory page, section 1.4.
+    """
+    return _margins(weights, jnp.arange(weights.num_steps + 1))
+
+
+def escape_time(solution, layer: int) -> Float[Array, ""]:
+    r"""Time at which the first outlier of a layer leaves the bulk (BBP transition).
+
+    Args:
+        solution: a solved training.
+        layer: index of the weight matrix.
+
+    Returns:
+        First zero of the margin, interpolated linearly between steps 0 … T; +inf if there is none.
+
+    Source: theory page, section 1.4.
+    """
+    return escape_time_of(solution.weights(layer))
+
+
+@jax.jit
+def escape_time_of(weights: TrainedWeights) -> Float[Array, ""]:
+    r"""First zero of the linearly interpolated margin, with
+    $dt_*/dp = -\partial_p\,\mathrm{margin} / \partial_t\,\mathrm{margin}$.
+
+    Args:
+        weights: one weight matrix through its training of T steps.
+
+    Returns:
+        The time in steps, +inf (with zero derivative) if there is no escape up to T.
+
+    Source: theory page, section 1.4.
+    """  # noqa: D205
+    step = _first_step_outside(weights)
+    found = step <= weights.num_steps
+    step = jnp.where(found, step, 1)
+    before, after = _margins(weights, jnp.stack([step - 1, step]))
+    rise = jnp.where(found, after - before, 1.0)
+    return jnp.where(found, step - jnp.where(found, after, 0.0) / rise, jnp.inf)
+
+
+@jax.custom_jvp
+def _first_step_outside(weights):
+    """First t with a positive margin, T + 1 if there is none; a constant for derivatives."""
+    last = weights.num_steps
+
+    def search(state):
+        start, _ = state
+        steps = jnp.minimum(start + jnp.arange(CHUNK), last)
+        outside = _margins(weights, steps) > 0
+        first = jnp.where(jnp.any(outside), steps[jnp.argmax(outside)], last + 1)
+        return start + CHUNK, first
+
+    def unfinished(state):
+        start, first = state
+        return (start <= last) & (first > last)
+
+    return jax.lax.while_loop(unfinished, search, (1, last + 1))[1]
+
+
+@_first_step_outside.defjvp
+def _first_step_outside_jvp(primals, tangents):
+    step = _first_step_outside(*primals)
+    return step, jnp.zeros_like(step, dtype=jax.dtypes.float0)
+
+
+def _path(weights, count, sign):
+    _check.integer("count", count, 1, 2 * weights.Ce.shape[-1])
+    real, imag = strengths_at(weights, jnp.arange(1, weights.num_steps + 1), count, sign)
+    none = jnp.zeros((1, count), real.dtype)
+    return jnp.concatenate([none, real]), jnp.concatenate([none, imag])
+
+
+def _margins(weights, steps):
+    critical = jax.vmap(lambda step: critical_strength(_bulk(weights, step)))(steps)
+    return strengths_at(weights, steps)[0][:, 0] - critical
+
+
+def _bulk(weights, step):
+    """The weight after `step` updates without its spikes."""
+    none = jnp.zeros((0, 0), weights.Ce.dtype)
+    sigma = weights.coordinates[step, 0] * weights.sigma
+    return CoupledSpikes(none, none, none, none, none, weights.aspect, sigma)

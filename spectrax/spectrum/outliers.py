@@ -1,0 +1,209 @@
+"""Outliers, margin and overlaps: what the eigenvalues of the transfer matrix say."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from spectrax import _check
+from spectrax.seam import CoupledSpikes
+from spectrax.spectrum.coupled import (
+    bulk_edges,
+    critical_strength,
+    locate,
+    lowest_strength,
+    transfer_matrix,
+    transpose,
+)
+from spectrax.spectrum.eigen import leading_eigenvalues, leading_projectors
+
+# An eigenvalue is real if its imaginary part is this small, relative to its modulus: rounding can
+# turn a pair of equal real eigenvalues into a complex pair.
+REAL = 1e-6
+
+
+class Outliers(eqx.Module):
+    r"""Eigenvalues that left the bulk.
+
+    Args:
+        location: eigenvalues of $W^\top W$, filled with the bulk edge where there is no outlier,
+            shape (count,).
+        escaped: where there is an outlier, shape (count,).
+        strength: real parts of the effective spike strengths $\theta^2$, shape (count,).
+    """
+
+    location: Float[Array, "*steps count"]
+    escaped: Bool[Array, "*steps count"]
+    strength: Float[Array, "*steps count"]
+
+
+def strengths(spikes: CoupledSpikes, count: int | None = None) -> Float[Array, " count"]:
+    r"""Real parts of the eigenvalues $\theta^2$ of the transfer matrix, descending.
+
+    Args:
+        spikes: p spikes on the left, q on the right.
+        count: how many, at most p + q; None = all.
+
+    Returns:
+        $\mathrm{Re}\,\theta^2$, shape (count,); zeros if the transfer matrix is not finite.
+
+    Raises:
+        ValueError: if count is out of range.
+
+    Source: theory page, section 1.2.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import CoupledSpikes
+        >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
+        >>> spikes = CoupledSpikes(one, one, none, none, 1.5 * one, aspect=0.5, sigma=1.0)
+        >>> strengths(spikes).tolist()
+        [1.125, 0.0]
+    """
+    return _leading(spikes, count)[0]
+
+
+def margin(spikes: CoupledSpikes) -> Float[Array, ""]:
+    r"""Distance to the threshold, $\max \mathrm{Re}\,\theta^2 - \sigma^2\sqrt{\alpha_W}$.
+
+    Positive if and only if there is an outlier above the bulk.
+
+    Source: theory page, section 1.4.
+    """
+    return strengths(spikes, 1)[0] - critical_strength(spikes)
+
+
+def outliers(spikes: CoupledSpikes, count: int | None = None, *, side: str = "above") -> Outliers:
+    r"""Eigenvalues outside the bulk: one for each real strength beyond the threshold.
+
+    $$\theta^2 > \sigma^2\sqrt{\alpha_W} \ \text{(above)}, \qquad
+      -\sigma^2\max(1, \alpha_W) < \theta^2 < -\sigma^2\sqrt{\alpha_W} \ \text{(below)}$$
+
+    Args:
+        spikes: p spikes on the left, q on the right.
+        count: how many to report, at most p + q; None = all.
+        side: "above": locations and strengths descending; "below": both ascending.
+
+    Returns:
+        Outliers. Where there is none the location is the bulk edge and `escaped` is False, also if
+        the transfer matrix is not finite: nothing is NaN, derivatives included.
+
+    Raises:
+        ValueError: if count or side is out of range.
+
+    Source: theory page, section 1.2.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import CoupledSpikes
+        >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
+        >>> spikes = CoupledSpikes(one, one, none, none, 1.5 * one, aspect=0.5, sigma=1.0)
+        >>> outliers(spikes, 1).location.round(4).tolist()
+        [3.0694]
+    """
+    _check.one_of("side", side, ("above", "below"))
+    return classify(spikes, *_leading(spikes, count, side), side)
+
+
+def classify(
+    spikes: CoupledSpikes,
+    real: Float[Array, " count"],
+    imag: Float[Array, " count"],
+    side: str = "above",
+) -> Outliers:
+    """Outliers from real and imaginary parts of the strengths; kernels of spikes are not read."""
+    lower, upper = bulk_edges(spikes)
+    threshold = critical_strength(spikes)
+    outside = jnp.abs(imag) <= REAL * jnp.hypot(real, imag)
+    if side == "above":
+        edge, outside = upper, outside & (real > threshold)
+    else:
+        edge, outside = lower, outside & (real < -threshold) & (real > lowest_strength(spikes))
+    safe = jnp.where(outside, real, 2 * threshold)  # keeps derivatives off division by zero
+    return Outliers(jnp.where(outside, locate(spikes, safe), edge), outside, real)
+
+
+def overlaps(
+    spikes: CoupledSpikes, count: int = 1, *, side: str = "right"
+) -> Float[Array, "count n n"]:
+    r"""Overlaps of the outliers' singular vectors with the fields of the spikes.
+
+    $$\tfrac1M (v\cdot e_k)(v\cdot e_l) = \Big[\frac{r\, l^\top \mathcal{L} S}{l^\top r}\Big]_{c_k,l}
+      \frac{-m}{\theta^2}\frac{dz}{dx}, \qquad S = \begin{bmatrix}\sigma^2R_e^\top\\ C_e\end{bmatrix},
+      \quad \mathcal{L} = \begin{bmatrix} I & K\\ 0 & I\end{bmatrix}$$
+
+    with the unit right singular vector v, $x = 1/\theta^2$, $m = x/(1+\sigma^2x)$ and
+    $dz/dx = -1/x^2 + \alpha_W\sigma^4$. Equal strengths (class copies) have no separate vectors:
+    each of them gets the mean over their common space, so that their sum is the overlap of the
+    fields with that space.
+
+    Args:
+        spikes: p spikes on the left, q on the right.
+        count: how many outliers above the bulk, largest first.
+        side: "right" for v and the fields e; "left" for u and the fields f, divided by N.
+
+    Returns:
+        The overlaps, shape (count, q, q) or (count, p, p), zero where there is no outlier.
+
+    Raises:
+        ValueError: if count or side is out of range.
+
+    Source: theory page, section 1.5.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import CoupledSpikes
+        >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
+        >>> spikes = CoupledSpikes(one, one, none, none, 2 * one, aspect=1.0, sigma=1.0)
+        >>> overlaps(spikes).round(4).tolist()  # strength 4: (16 - 1) / (4 * 5)
+        [[[0.75]]]
+    """
+    _check.one_of("side", side, ("right", "left"))
+    spikes = spikes if side == "right" else transpose(spikes)
+    found = outliers(spikes, count)
+    spikes = _usable(spikes)
+    p, variance = spikes.K.shape[0], spikes.sigma**2
+    projectors = leading_projectors(transfer_matrix(spikes), count).real  # (count, p + q, p + q)
+    dimension = jnp.maximum(1.0, jnp.round(jnp.trace(projectors, axis1=1, axis2=2)))
+    source = jnp.concatenate([variance * spikes.Re.T + spikes.K @ spikes.Ce, spikes.Ce])  # L S
+    residue = projectors[:, p:] @ source / dimension[:, None, None]  # (count, q, q)
+    strength = jnp.where(found.escaped, found.strength, 1.0)
+    slope = (strength**2 - spikes.aspect * variance**2) / (strength * (strength + variance))
+    return jnp.where(found.escaped[:, None, None], slope[:, None, None] * residue, 0.0)
+
+
+def complex_excess(spikes: CoupledSpikes) -> Float[Array, ""]:
+    r"""Largest $|\theta^2|$ of the complex strengths minus the critical strength.
+
+    Never positive for fields that exist: a complex strength beyond the threshold would be a complex
+    eigenvalue of $W^\top W$. A positive value shows kernels that contradict each other.
+
+    Source: theory page, section 1.2.
+    """
+    real, imag = _leading(spikes, None)
+    modulus = jnp.hypot(real, imag)
+    largest = jnp.max(jnp.where(jnp.abs(imag) > REAL * modulus, modulus, 0.0))
+    return largest - critical_strength(spikes)
+
+
+def _leading(spikes, count=None, side="above"):
+    """Real and imaginary parts of the strengths that come first from above or from below."""
+    matrix = transfer_matrix(_usable(spikes))
+    count = matrix.shape[-1] if count is None else count
+    _check.integer("count", count, 1, matrix.shape[-1])
+    sign = 1.0 if side == "above" else -1.0
+    real, imag = leading_eigenvalues(sign * matrix, count)
+    return sign * real, sign * imag
+
+
+def _usable(spikes):
+    """The spikes, or zero spikes of unit size if their transfer matrix is not finite.
+
+    The choice is made on the kernels themselves, before any product: a NaN that only a result hides
+    comes back in reverse mode as 0 × NaN.
+    """
+    fine = jnp.all(jnp.isfinite(transfer_matrix(jax.lax.stop_gradient(spikes))))
+    kernels, scales = eqx.partition(spikes, lambda leaf: leaf.ndim > 0)
+    kernels = jax.tree.map(lambda leaf: jnp.where(fine, leaf, 0.0), kernels)
+    scales = jax.tree.map(lambda leaf: jnp.where(fine, leaf, 1.0), scales)
+    return eqx.combine(kernels, scales)

@@ -1,0 +1,120 @@
+"""The documentation says what the code does: examples run, names exist, shapes are right."""
+
+import doctest
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import re
+
+import matplotlib
+import numpy as np
+import pytest
+
+import spectrax
+
+matplotlib.use("Agg")
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(path, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text("utf-8"), re.M | re.S)
+
+
+WITH_PYTHON = [path for path in PAGES if blocks(path, "python")]
+
+
+@pytest.mark.parametrize("path", WITH_PYTHON, ids=lambda path: path.stem)
+def test_python_examples_run(path):
+    namespace = {"__name__": "example"}
+    for block in blocks(path, "python"):
+        exec(compile(block, str(path), "exec"), namespace)
+
+
+def test_readme_has_two_set_up_commands():
+    run, test = (block.strip() for block in blocks(ROOT / "README.md", "bash"))
+    assert run.endswith("pip install . && .venv/bin/spectrax solve")
+    assert test.endswith("pip install -e '.[test]' && .venv/bin/pytest")
+
+
+# --- the notation table
+
+
+def notation_rows():
+    text = (ROOT / "docs" / "notation.md").read_text("utf-8")
+    cells = [line.strip().strip("|").split(" | ") for line in text.splitlines() if "`" in line]
+    found = [(row[1].strip("` "), row[2].strip("` ")) for row in cells if len(row) == 4]
+    assert len(found) > 30  # the pattern still matches the page
+    return found
+
+
+@pytest.fixture(scope="module")
+def objects():
+    """What the notation page calls model, solution, …, at T = 6, C = 2, L = 2."""
+    settings = dict(alpha=4.0, nu=2.0, eta=0.05, gamma0=8.0, num_classes=2)
+    model = spectrax.DeepLinear(2, 6, **settings)
+    solution = spectrax.solve(model)
+    found = {name: getattr(spectrax, name) for name in spectrax.__all__}
+    return found | {
+        "model": model,
+        "solution": solution,
+        "l": 1,
+        "weights": solution.weights(1),
+        "spikes": spectrax.spikes(solution, 1, 6),
+        "law": spectrax.MarchenkoPastur(1.0),
+    }
+
+
+@pytest.mark.parametrize("code, shape", notation_rows())
+def test_notation_names_exist_and_have_the_stated_shape(objects, code, shape):
+    sizes = {"T": 6, "C": 2, "L": 2, "n": 12, "q": 12, "p": 12}
+    assert np.shape(eval(code, dict(objects))) == eval(shape, sizes)
+
+
+# --- docstrings
+
+
+def modules():
+    found = pkgutil.walk_packages(spectrax.__path__, "spectrax.")
+    return [info.name for info in found if not info.name.endswith("__main__")]
+
+
+def documented(module):
+    """Functions and classes that the module defines itself, with the methods of the classes."""
+    for name, value in vars(module).items():
+        if getattr(value, "__module__", None) != module.__name__ or name.startswith("_"):
+            continue
+        yield name, value
+        if inspect.isclass(value):
+            for key, member in vars(value).items():
+                if not key.startswith("_"):
+                    yield f"{name}.{key}", getattr(member, "__func__", member)
+
+
+def examples():
+    for module_name in modules():
+        module = importlib.import_module(module_name)
+        for name, value in [("", module), *documented(module)]:
+            text = inspect.getdoc(value) or ""
+            if ">>>" in text:
+                yield pytest.param(text, id=f"{module_name}.{name}".strip("."))
+
+
+@pytest.mark.parametrize("text", examples())
+def test_docstring_example_runs(text, request):
+    test = doctest.DocTestParser().get_doctest(text, {}, request.node.name, None, None)
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    report = []
+    doctest.DocTestRunner(optionflags=flags).run(test, out=report.append)
+    assert not report, "".join(report)
+
+
+def test_cited_sections_exist():
+    pages = [*(ROOT / "docs" / "theory").glob("*.md"), ROOT / "docs" / "notation.md"]
+    headings = re.findall(r"^#+ (P|\d(?:\.\d)?) ", "\n".join(p.read_text() for p in pages), re.M)
+    for path in (ROOT / "spectrax").rglob("*.py"):
+        for cited in re.findall(r"[Tt]heory page,\s+sections?\s+([^\n]*)", path.read_text("utf-8")):
+            for section in re.findall(r"\bP\b|\d\.\d|\d", cited):
+                assert section in headings, f"{path.name} cites section {section}"
