@@ -56,7 +56,7 @@ def objects():
     settings = dict(alpha=4.0, nu=2.0, eta=0.05, gamma0=8.0, num_classes=2)
     model = spectrax.DeepLinear(2, 6, **settings)
     solution = spectrax.solve(model)
-    found = {name: getattr(spectrax, name) for name in spectrax.__all__}
+    found = {name: getattr(spectrax, name) for name in dir(spectrax) if name[0] != "_"}
     return found | {
         "model": model,
         "solution": solution,
@@ -99,12 +99,12 @@ def examples():
         for name, value in [("", module), *documented(module)]:
             text = inspect.getdoc(value) or ""
             if ">>>" in text:
-                yield pytest.param(text, id=f"{module_name}.{name}".strip("."))
+                yield pytest.param(text, dict(vars(module)), id=f"{module_name}.{name}".strip("."))
 
 
-@pytest.mark.parametrize("text", examples())
-def test_docstring_example_runs(text, request):
-    test = doctest.DocTestParser().get_doctest(text, {}, request.node.name, None, None)
+@pytest.mark.parametrize("text, names", list(examples()))
+def test_docstring_example_runs(text, names, request):
+    test = doctest.DocTestParser().get_doctest(text, names, request.node.name, None, None)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     report = []
     doctest.DocTestRunner(optionflags=flags).run(test, out=report.append)

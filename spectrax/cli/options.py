@@ -23,12 +23,17 @@ def add_output_options(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def positive(text: str) -> int:
-    """A count, at least one."""
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
+def at_least(low: int):
+    """Parser of integers from `low` on."""
+
+    def count(text: str) -> int:
+        value = int(text)
+        if value < low:
+            raise ValueError
+        return value
+
+    count.__name__ = f"integer of at least {low}"  # argparse names the function in its errors
+    return count
 
 
 def rates(text: str) -> float | list[float]:
@@ -54,7 +59,6 @@ def exponents(text: str) -> str | tuple[float, float]:
 
 
 # argparse names these functions in its errors ("invalid … value").
-positive.__name__ = "positive integer"
 rates.__name__ = "number or comma-separated schedule"
 matrix.__name__ = "matrix in JSON"
 exponents.__name__ = "mup, ntk or A,B"

@@ -103,8 +103,8 @@ def statistic(values, index) -> dict:
 
 
 def number_of_stages(args) -> int:
-    """Length of the progress bar: theory, each layer's spectrum, networks, drawing."""
-    return 2 + max(args.depth, 0) + (args.simulate is not None)
+    """Length of the progress bar: theory, each layer's spectrum, each network, drawing."""
+    return 2 + args.depth + (0 if args.simulate is None else args.seeds)
 
 
 def make(model, args, bar) -> Report:
@@ -124,8 +124,7 @@ def make(model, args, bar) -> Report:
     ensemble = None
     if args.simulate is not None:
         bar.set_postfix_str(f"{args.seeds} networks")
-        ensemble = simulate(model, args)
-        bar.update()
+        ensemble = simulate(model, args, bar)
     return Report(
         train_loss=np.asarray(solution.train_loss)[:valid],
         test_loss=np.asarray(solution.test_loss)[:valid],
@@ -163,8 +162,8 @@ def _spectral(weights, count: int):
     return eqx.filter_jit(lambda w: (outlier_path(w, count), escape_time_of(w)))(weights)
 
 
-def simulate(model, args):
-    """Networks of the same model; their spectra at evenly spaced steps."""
+def simulate(model, args, bar):
+    """Networks of the same model; their largest eigenvalues at evenly spaced steps."""
     import jax
 
     import spectrax
@@ -176,4 +175,6 @@ def simulate(model, args):
         key=jax.random.key(args.seed),
         num_seeds=args.seeds,
         spectrum_steps=tuple(int(step) for step in steps),
+        all_eigenvalues=True,
+        progress=lambda done: bar.update(),
     )

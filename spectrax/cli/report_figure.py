@@ -78,7 +78,7 @@ def _layer(axes, report, index: int, color) -> None:
     axes[0].set_title(title)
     law = MarchenkoPastur(layer.aspect, float(layer.sigma[-1]))
     outliers = layer.location[-1][layer.escaped[-1]]
-    plotting.spectrum(axes[1], law, outliers, color=color)
+    plotting.spectrum(axes[1], law, outliers, histogram=_eigenvalues(report, index), color=color)
     count = {0: "no outlier", 1: "1 outlier"}.get(outliers.size, f"{outliers.size} outliers")
     axes[1].set_title(f"after {len(layer.edge) - 1} steps: {count}")
 
@@ -94,6 +94,13 @@ def _simulated(report, index: int) -> dict:
         mean=np.asarray(top.mean)[index, keep, 0], stderr=np.asarray(top.stderr)[index, keep, 0]
     )
     return {"simulation": values, "simulation_steps": steps[keep]}
+
+
+def _eigenvalues(report, index: int):
+    """All eigenvalues of the networks at the end, if the theory reaches it."""
+    if report.ensemble is None or report.diverged:
+        return None
+    return np.ravel(report.ensemble.eigenvalues[index])
 
 
 def _cut(statistic, report):

@@ -35,18 +35,18 @@ def add_parser(commands) -> None:
     group = parser.add_argument_group("finite networks to compare with")
     group.add_argument(
         "--simulate",
-        type=options.positive,
+        type=options.at_least(2),
         metavar="SIZE",
         help="train networks with input dimension SIZE",
     )
     group.add_argument(
-        "--seeds", type=options.positive, default=8, help="number of networks (%(default)s)"
+        "--seeds", type=options.at_least(2), default=8, help="number of networks (%(default)s)"
     )
     group.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
     options.add_output_options(parser, "spectrax-results")
     parser.add_argument(
         "--count",
-        type=options.positive,
+        type=options.at_least(1),
         default=3,
         help="outliers to follow in each layer (%(default)s)",
     )
@@ -100,6 +100,8 @@ def run(args) -> int:
 
     parameters = {name: getattr(args, name) for name in MODEL_OPTIONS}
     model = build_model(parameters)
+    if args.simulate is not None:
+        model.rounded(args.simulate)  # too small a size is refused before long work begins
     folder = files.make_folder(args.out)
     with session.progress(args, total=report.number_of_stages(args)) as bar:
         result = report.make(model, args, bar)

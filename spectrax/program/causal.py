@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program.gaussian import GaussianOps
-from spectrax.program.plan import Plan, make_plan
+from spectrax.program.plan import Plan, Variances, make_plan
 from spectrax.program.tapes import Tapes, blank_tapes, stack_rows, write
 
 
@@ -25,27 +25,41 @@ class Task(eqx.Module):
         program: `program(ops, t)`.
         dims: relative dimension of each space.
         coordinates: row t holds the trained weights' (a, c_0, c_1, …) at step t, (n, n + 1).
+        before: programs that were run first, whose rows come before those of `program`.
+        start: their tapes; frozen, but differentiable.
     """
 
     program: Callable
     dims: dict
     coordinates: Float[Array, "n n1"]
+    before: tuple[Callable, ...] = ()
+    start: Tapes | None = None
+
+    @property
+    def first(self) -> int:
+        """First step of the program itself."""
+        return 0 if self.start is None else jax.tree.leaves(self.start)[0].shape[0]
 
     def cut(self, n: int) -> "Task":
         """The first n steps."""
-        return Task(self.program, self.dims, self.coordinates[:n, : n + 1])
+        return eqx.tree_at(lambda x: x.coordinates, self, self.coordinates[:n, : n + 1])
+
+    def _plan(self) -> tuple[Plan, Variances]:
+        return make_plan([*self.before, self.program], self.dims)
 
     def plan(self) -> Plan:
-        """What the program does."""
-        return make_plan(self.program, self.dims)[0]
+        """What the programs do."""
+        return self._plan()[0]
 
-    def blank(self) -> Tapes:
-        """Empty tapes."""
-        return blank_tapes(self.plan(), self.coordinates.shape[0])
+    def blank(self, n: int | None = None) -> Tapes:
+        """Tapes of n steps, empty but for those of the programs before."""
+        n = self.coordinates.shape[0] if n is None else n
+        given = {} if self.start is None else self.start
+        return blank_tapes(self.plan(), n) | {k: tape.extend(n) for k, tape in given.items()}
 
     def row(self, tapes: Tapes, t: Int[Array, ""], live: Bool[Array, ""] | bool = True):
         """Step t from the rows s < t: its rows, what it observed, whether all is finite."""
-        plan, variances = make_plan(self.program, self.dims)
+        plan, variances = self._plan()
         ops = GaussianOps(plan, variances, tapes, self.coordinates[t], t, live)
         self.program(ops, t)
         return ops.rows(), ops.seen, ops.finite()
@@ -65,18 +79,18 @@ class History(eqx.Module):
     live: Bool[Array, " n"]
 
 
-def segments(n: int) -> list[tuple[int, int]]:
+def segments(first: int, n: int) -> list[tuple[int, int]]:
     """Stretches of time that share one tape length: rows read only what lies before them."""
-    parts = 1 if n < 96 else 2 if n < 192 else 4
-    edges = [round(n * i / parts) for i in range(parts + 1)]
+    parts = 1 if first or n < 96 else 2 if n < 192 else 4
+    edges = [first] + [round(n * i / parts) for i in range(1, parts + 1)]
     return list(zip(edges[:-1], edges[1:], strict=True))
 
 
 def sweep(task: Task) -> History:
     """Solve a program, row by row."""
     n = task.coordinates.shape[0]
-    tapes, live, out = task.cut(0).blank(), jnp.array(True), []
-    for lo, hi in segments(n):
+    tapes, live, out = task.blank(task.first), jnp.array(True), []
+    for lo, hi in segments(task.first, n):
 
         def step(carry, t, part=task.cut(hi)):
             tapes, live = carry
@@ -96,19 +110,20 @@ def tangent_sweep(task: Task, history: History, task_dot: Task) -> tuple[Tapes, 
 
     It is linear in `task_dot` and JAX transposes it to the sweep that runs backward in time.
     """
-    n = task.coordinates.shape[0]
-    dots, out = jax.tree.map(jnp.zeros_like, task.cut(0).blank()), []
-    for lo, hi in segments(n):
+    n, out = task.coordinates.shape[0], []
+    dots = jax.tree.map(jnp.zeros_like, task.blank(task.first))
+    if task_dot.start is not None:
+        dots = eqx.combine(dots | task_dot.start, dots)
+    for lo, hi in segments(task.first, n):
         tapes = {name: tape.cut(hi) for name, tape in history.tapes.items()}
 
         def step(dots, t, tapes=tapes, hi=hi):
-            live = history.live[t]
+            live = history.live[t - task.first]
 
             def row(task, tapes):
                 return task.cut(hi).row(tapes, t, live)[:2]
 
-            _, (rows_dot, seen_dot) = eqx.filter_jvp(row, (task, tapes), (task_dot, dots))
-            rows_dot, seen_dot = _where(live, (rows_dot, seen_dot))
+            rows_dot, seen_dot = _where(live, tangent(row, (task, tapes), (task_dot, dots)))
             return write(dots, rows_dot, t), seen_dot
 
         dots, ys = jax.lax.scan(step, _extend(dots, hi), jnp.arange(lo, hi))
@@ -127,6 +142,12 @@ def update(task: Task, tapes: Tapes, live: Bool[Array, " n"] | None = None) -> t
 
     rows, seen = jax.vmap(row)(steps, live)
     return stack_rows(rows), seen
+
+
+def tangent(f: Callable, primals: tuple, tangents: tuple):
+    """Directional derivative of f, zeros where nothing depends on what is varied."""
+    out, dot = eqx.filter_jvp(f, primals, tangents)
+    return eqx.combine(dot, jax.tree.map(jnp.zeros_like, out))
 
 
 def _extend(tapes: Tapes, n: int) -> Tapes:

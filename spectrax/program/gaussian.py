@@ -181,11 +181,12 @@ class GaussianOps(AbstractOps):
     def remember(self, name: str, x: Field) -> None:
         self._remember(name, x)
 
-    def recall(self, name: str, start: Field) -> Field:
-        tape, s = self.tapes[name], jnp.maximum(self.t - 1, 0)
-        last = Coefficients(tape.coef[s], tape.const[s])
-        data = jax.tree.map(lambda x, y: jnp.where(self.earlier[s], x, y), last, start.data)
-        return Field(start.space, data)
+    def recall(self, name: str, space: str, size: int) -> Field:
+        del size
+        tape, before = self.tapes[name], jnp.maximum(self.t - 1, 0)
+        last = Coefficients(tape.coef[before], tape.const[before])
+        keep = self.earlier[before]
+        return Field(space, jax.tree.map(lambda x: jnp.where(keep, x, 0.0), last))
 
     def project_out(self, name: str, x: Field) -> Field:
         inner = self._with_past(name, x)
@@ -215,9 +216,11 @@ class GaussianOps(AbstractOps):
 
     def _dual(self, x: Field) -> Coefficients:
         """Inner products of a field with the Gaussians of its space: covariance times coefficients."""
-        if id(x) not in self._duals:
-            self._duals[id(x)] = (x, self._make_dual(x))  # keeping x keeps its id taken
-        return self._duals[id(x)][1]
+        # Gaussians born after x may be correlated with it: a dual is good until the next birth.
+        key = (id(x), *(self.now[name].count for name in self.plan.families(x.space)))
+        if key not in self._duals:
+            self._duals[key] = (x, self._make_dual(x))  # keeping x keeps its id taken
+        return self._duals[key][1]
 
     def _make_dual(self, x: Field) -> Coefficients:
         born = [
@@ -251,12 +254,14 @@ class GaussianOps(AbstractOps):
         return {r.name: self._row(r) for r in self.plan.records}
 
     def _row(self, record: Record) -> Tape:
-        now = self.now[record.name]
+        """A record's row, zero where this program does not use it."""
+        now, missing = self.now[record.name], record.width - self.now[record.name].count
         if record.fresh:
             return Tape(None, None, now.block)
-        coef = _join([field.data.born for field in now.fields], 0)
-        const = _join([field.data.fixed for field in now.fields], 0)
-        return Tape(coef, const, now.gram(self.here))
+        born, fixed = self.plan.born(record.space), self.plan.num_fixed(record.space)
+        coef = [field.data.born for field in now.fields] + [jnp.zeros((missing, self.n, born))]
+        const = [field.data.fixed for field in now.fields] + [jnp.zeros((missing, fixed))]
+        return Tape(_join(coef, 0), _join(const, 0), now.gram(self.here))
 
     def finite(self) -> Bool[Array, ""]:
         """Whether all is finite: by Cauchy-Schwarz it is, if the fields' norms are."""

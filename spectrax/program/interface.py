@@ -131,8 +131,8 @@ class AbstractOps(abc.ABC):
         """Keep a field of this step under a name, for `recall` and `project_out`."""
 
     @abc.abstractmethod
-    def recall(self, name: str, start: Field) -> Field:
-        """The field that was remembered under a name in the step before; `start` at first."""
+    def recall(self, name: str, space: str, size: int) -> Field:
+        """The field that was remembered under a name in the step before (zero if there is none)."""
 
     @abc.abstractmethod
     def project_out(self, name: str, x: Field) -> Field:

@@ -1,7 +1,7 @@
 """The abstract pass: which random objects a program uses, in which spaces, how often per step."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -125,8 +125,8 @@ class _Declarations(AbstractOps):
             raise ValueError(f"`{name}` takes one field a step.")
         self._record(name, x, None)
 
-    def recall(self, name, start):
-        return self._empty(start.space, start.size)
+    def recall(self, name, space, size):
+        return self._empty(space, size)
 
     def project_out(self, name, x):
         return self._empty(x.space, x.size)
@@ -149,14 +149,27 @@ class Variances(NamedTuple):
     fixed: dict
 
 
-def make_plan(program: Callable, dims: dict) -> tuple[Plan, Variances]:
-    """Run `program(ops, t)` on empty fields; list its call sites and the moments it declares."""
-    ops = _Declarations()
-    program(ops, jnp.zeros((), int))
+def make_plan(programs: Sequence[Callable], dims: dict) -> tuple[Plan, Variances]:
+    """Run programs on empty fields; list their call sites and the moments they declare.
+
+    Several programs that run one after the other (training, then a probe) share one plan: a record
+    is as wide as its widest use.
+    """
+    records, constants, spikes, sigmas, grams = {}, {}, {}, {}, {}
+    for program in programs:
+        ops = _Declarations()
+        program(ops, jnp.zeros((), int))
+        for name, record in ops.records.items():
+            if name not in records or records[name].width < record.width:
+                records[name] = record
+        constants |= ops.constants
+        spikes |= ops.spikes
+        sigmas |= ops.sigmas
+        grams |= ops.grams
     plan = Plan(
-        tuple(sorted(ops.records.values(), key=lambda r: r.name)),
-        tuple((name, *where) for name, where in sorted(ops.constants.items())),
-        tuple((name, tuple(pairs)) for name, pairs in sorted(ops.spikes.items())),
+        tuple(sorted(records.values(), key=lambda r: r.name)),
+        tuple((name, *where) for name, where in sorted(constants.items())),
+        tuple((name, tuple(pairs)) for name, pairs in sorted(spikes.items())),
     )
-    born = {k: s**2 * dims[over] / dims[cols] for k, (s, over, cols) in ops.sigmas.items()}
-    return plan, Variances(born, ops.grams)
+    born = {k: s**2 * dims[over] / dims[cols] for k, (s, over, cols) in sigmas.items()}
+    return plan, Variances(born, grams)

@@ -9,7 +9,7 @@ import lineax as lx
 import optimistix as optx
 from jaxtyping import Array, Float
 
-from spectrax.program.causal import History, Task, sweep, tangent_sweep, update
+from spectrax.program.causal import History, Task, sweep, tangent, tangent_sweep, update
 from spectrax.program.tapes import Tapes
 
 
@@ -91,15 +91,14 @@ class ImplicitAdjoint(AbstractAdjoint):
         def F(task, tapes):
             return update(task, tapes, history.live)
 
-        _, forced = eqx.filter_jvp(lambda x: F(x, history.tapes)[0], (task,), (task_dot,))
+        forced = tangent(lambda task: F(task, history.tapes)[0], (task,), (task_dot,))
         _, product = jax.linearize(lambda x: F(task, x)[0], history.tapes)
 
         def matvec(x):
             return jax.tree.map(jnp.subtract, x, product(x))
 
         dots = jax.lax.custom_linear_solve(matvec, forced, self._solve, self._solve)
-        _, (_, seen) = eqx.filter_jvp(F, (task, history.tapes), (task_dot, dots))
-        return dots, seen
+        return dots, tangent(F, (task, history.tapes), (task_dot, dots))[1]
 
     def _solve(self, matvec, b: Tapes) -> Tapes:
         """Solve on a normalised right-hand side: tolerances of Krylov solvers are not scale-free."""

@@ -7,6 +7,8 @@ from spectrax.spectrum.coupled import (
     transfer_matrix as transfer_matrix,
     transpose as transpose,
 )
+from spectrax.spectrum.krylov import krylov as krylov
+from spectrax.spectrum.krylov import ritz_values as ritz_values
 from spectrax.spectrum.determinant import (
     determinant_outliers as determinant_outliers,
     response_matrix as response_matrix,

@@ -1,0 +1,57 @@
+"""Third route to the outliers: the Krylov probe."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from spectrax import _check
+from spectrax.program.lanczos import Lanczos, lanczos, tridiagonal_eigenvalues
+
+
+def krylov(
+    solution, layer: int, step: int | Int[Array, ""], *, num: int = 40
+) -> tuple[Float[Array, " num"], Float[Array, " num"]]:
+    r"""Lanczos coefficients of $W^\top W$ in the limit, from the forward field of the last update.
+
+    $$W^\top W\, v_k = b_{k-1} v_{k-1} + a_k v_k + b_k v_{k+1}, \qquad v_0 \propto h(step - 1).$$
+
+    The products with W are further steps of the training's own program on its frozen tapes. The
+    coefficients tend to those of the bulk; a separated outlier is a Ritz value.
+
+    Args:
+        solution: what `solve` returned.
+        layer: 0 … depth − 1.
+        step: number of updates made, at least 1; may be traced.
+        num: number of iterations.
+
+    Returns:
+        a and b, each (num,).
+
+    Source: theory page, section P (Krylov probe).
+    """
+    weights, num = solution.weights(layer), _check.integer("num", num, 2)
+    model = solution.model
+    probe = Lanczos(
+        f"W{layer}", model.space_of(layer + 1), model.space_of(layer), weights.sigma
+    )
+    row = jnp.asarray(step) - 1
+    return lanczos(
+        model.task(), solution.order.tapes, probe, weights.coordinates[step], row, num
+    )
+
+
+def ritz_values(solution, layer: int, step: int | Int[Array, ""], *, num: int = 40):
+    r"""Eigenvalues of the Lanczos matrix of `krylov`, descending, shape (num,).
+
+    The largest converges from below: exponentially to a separated outlier, like $1/num^2$ to the
+    edge of the bulk.
+
+    Example:
+        >>> import spectrax as sx
+        >>> sx.enable_x64()
+        >>> solution = sx.solve(sx.DeepLinear(1, 40, alpha=2.0, nu=1.0, eta=0.1, gamma0=4.0))
+        >>> print(f"{sx.ritz_values(solution, 0, 20)[0]:.4f}")
+        4.6754
+
+    Source: theory page, section P (Krylov probe).
+    """
+    return tridiagonal_eigenvalues(*krylov(solution, layer, step, num=num))
