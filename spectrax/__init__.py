@@ -1,5 +1,7 @@
 """Spectral dynamics of deep networks: training, order parameters, spikes, spectrum, transfer."""
 
+from spectrax.comparison import Comparison as Comparison
+from spectrax.comparison import compare as compare
 from spectrax.ensemble import Ensemble as Ensemble
 from spectrax.ensemble import Estimate as Estimate
 from spectrax.ensemble import simulate as simulate

@@ -3,7 +3,12 @@
 import dataclasses
 from typing import Any
 
+import equinox as eqx
+import jax
 import numpy as np
+
+import spectrax
+from spectrax.spectrum import escape_time_of, outlier_path
 
 SIMULATED_STEPS = 11  # spectra of the networks are measured at so many steps of the training
 
@@ -49,6 +54,7 @@ class Report:
     residual: float
     diverged_at: int | None
     ensemble: Any = None
+    comparison: Any = None
 
     @property
     def diverged(self) -> bool:
@@ -74,6 +80,9 @@ class Report:
         return {
             "size": ens.size,
             "num_seeds": ens.num_seeds,
+            "alpha": ens.model.alpha,
+            "nu": ens.model.nu,
+            "worst_deviation": self.comparison.worst,
             "train_loss": statistic(ens.train_loss, -1),
             "test_loss": statistic(ens.test_loss, -1),
             "step": ens.spectrum_steps[-1],
@@ -109,8 +118,6 @@ def number_of_stages(args) -> int:
 
 def make(model, args, bar) -> Report:
     """Compute everything, moving the bar."""
-    import spectrax
-
     bar.set_postfix_str("theory")
     solution = spectrax.solve(model, throw=False)
     diverged_at = int(solution.stats["diverged_at"])
@@ -121,10 +128,11 @@ def make(model, args, bar) -> Report:
         bar.set_postfix_str(f"spectrum of layer {layer}")
         layers.append(layer_report(solution.weights(layer), args.count, valid))
         bar.update()
-    ensemble = None
+    ensemble = comparison = None
     if args.simulate is not None:
         bar.set_postfix_str(f"{args.seeds} networks")
         ensemble = simulate(model, args, bar)
+        comparison = spectrax.compare(solution, ensemble)
     return Report(
         train_loss=np.asarray(solution.train_loss)[:valid],
         test_loss=np.asarray(solution.test_loss)[:valid],
@@ -133,6 +141,7 @@ def make(model, args, bar) -> Report:
         residual=float(solution.stats["residual"]),
         diverged_at=diverged_at if diverged_at < model.num_steps else None,
         ensemble=ensemble,
+        comparison=comparison,
     )
 
 
@@ -154,20 +163,13 @@ def layer_report(weights, count: int, valid: int) -> LayerReport:
     )
 
 
+@eqx.filter_jit
 def _spectral(weights, count: int):
-    import equinox as eqx
-
-    from spectrax.spectrum import escape_time_of, outlier_path
-
-    return eqx.filter_jit(lambda w: (outlier_path(w, count), escape_time_of(w)))(weights)
+    return outlier_path(weights, count), escape_time_of(weights)
 
 
 def simulate(model, args, bar):
     """Networks of the same model; their largest eigenvalues at evenly spaced steps."""
-    import jax
-
-    import spectrax
-
     steps = np.unique(np.linspace(0, model.num_steps, SIMULATED_STEPS).round().astype(int))
     return spectrax.simulate(
         model,

@@ -101,7 +101,7 @@ def run(args) -> int:
     parameters = {name: getattr(args, name) for name in MODEL_OPTIONS}
     model = build_model(parameters)
     if args.simulate is not None:
-        model.rounded(args.simulate)  # too small a size is refused before long work begins
+        model, _ = model.rounded(args.simulate)  # theory of the very ratios that are simulated
     folder = files.make_folder(args.out)
     with session.progress(args, total=report.number_of_stages(args)) as bar:
         result = report.make(model, args, bar)

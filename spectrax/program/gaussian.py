@@ -169,7 +169,7 @@ class GaussianOps(AbstractOps):
     def read(self, vector: Vector) -> Field:
         eye = jnp.eye(vector.size)
         weight = self.c[None, :, None] * eye[:, None, :]  # (k, t, k)
-        spikes = self._combine(vector.name, weight, jnp.zeros((vector.size, 0)), vector.space)
+        spikes = self._combine(vector.name, weight, jnp.zeros_like(eye), vector.space)
         return self.a * self.constant(vector.name, vector.space, eye) + spikes
 
     def append(self, matrix: Matrix, g: Field, h: Field) -> None:
@@ -190,7 +190,7 @@ class GaussianOps(AbstractOps):
 
     def project_out(self, name: str, x: Field) -> Field:
         inner = self._with_past(name, x)
-        return x - self._combine(name, inner, jnp.zeros((x.size, 0)), x.space)
+        return x - self._combine(name, inner, jnp.zeros_like(inner[:, 0]), x.space)
 
     def _remember(self, record: str, x: Field) -> Float[Array, "k t width"]:
         """Enter x in a record; its inner products with the record's fields of earlier steps."""

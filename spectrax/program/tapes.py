@@ -11,6 +11,8 @@ from spectrax.program.plan import Plan, Record
 class Tape(eqx.Module):
     """What is remembered of the fields of one record; row t is written once, at step t.
 
+    A single row has the same form without the first axis.
+
     Args:
         coef: coefficients of the fields on the Gaussians born in their space at each step,
             shape (time, width, time, born).
@@ -19,9 +21,9 @@ class Tape(eqx.Module):
             matrix, only those of equal time: (time, width, width), and no coefficients.
     """
 
-    coef: Float[Array, "t width s born"] | None
-    const: Float[Array, "t width fixed"] | None
-    gram: Float[Array, "t width *s_width"]
+    coef: Float[Array, "*t width s born"] | None
+    const: Float[Array, "*t width fixed"] | None
+    gram: Float[Array, "..."]
 
     def write(self, row: "Tape", t: Int[Array, ""]) -> "Tape":
         """Fill in row t (and by symmetry column t of `gram`)."""

@@ -126,8 +126,9 @@ class Times(NamedTuple):
 
     Q: Float[Array, "n rank"]
     times: Int[Array, " rank"]
+    left: Float[Array, " rank"]  # relative variance that the choices before left unexplained
+    residual: Float[Array, ""]  # the same after the last choice
     used: Bool[Array, " rank"]
-    residual: Float[Array, ""]
 
 
 def select_times(
@@ -161,16 +162,18 @@ def select_times(
         return (k < rank) & (jnp.max(relative(rest)) > tol)
 
     def choose(state):
-        k, rest, Q, times = state
+        k, rest, Q, times, left = state
         new = jnp.argmax(relative(rest))
+        left = left.at[k].set(jnp.max(relative(rest)))
         column = (C[new] - Q @ Q[new]) / jnp.sqrt(rest[new])
         column = jnp.where(here, column, 0.0)
         rest = (rest - column**2).at[new].set(0.0)
-        return k + 1, rest, Q.at[:, k].set(column), times.at[k].set(new)
+        return k + 1, rest, Q.at[:, k].set(column), times.at[k].set(new), left
 
-    start = (0, variance, jnp.zeros((n, rank), C.dtype), jnp.zeros(rank, int))
-    k, rest, Q, times = jax.lax.while_loop(unfinished, choose, start)
-    return Times(Q, times, jnp.arange(rank) < k, jnp.max(relative(rest)))
+    none = jnp.zeros(rank, C.dtype)
+    start = (0, variance, jnp.zeros((n, rank), C.dtype), jnp.zeros(rank, int), none)
+    k, rest, Q, times, left = jax.lax.while_loop(unfinished, choose, start)
+    return Times(Q, times, left, jnp.max(relative(rest)), jnp.arange(rank) < k)
 
 
 def triangle(chosen: Times) -> Float[Array, "rank rank"]:

@@ -1,0 +1,111 @@
+"""Theory against simulation, in units of standard errors."""
+
+import equinox as eqx
+import numpy as np
+
+from spectrax.ensemble import Ensemble, Estimate
+from spectrax.solution import Solution
+from spectrax.spectrum import critical_strength, outlier_path
+
+
+class Comparison(eqx.Module):
+    """Deviations of a simulation from the theory.
+
+    Args:
+        deviations: (simulation − theory) / standard error by name, each a flat array. Outliers
+            count only where their strength exceeds 1.3 times the critical one: nearer to the edge
+            a finite matrix shifts them by more than its standard error.
+        relative_errors: standard error / |theory|, likewise.
+    """
+
+    deviations: dict[str, np.ndarray]
+    relative_errors: dict[str, np.ndarray]
+
+    @property
+    def worst(self) -> float:
+        """Largest deviation, in standard errors."""
+        return max((float(np.max(x)) for x in map(np.abs, self.deviations.values())), default=0.0)
+
+    def __str__(self) -> str:
+        head = f"{'quantity':<20}{'points':>7}{'rms':>7}{'worst':>7}{'rel. error':>12}"
+        rows = [
+            f"{name:<20}{z.size:>7}{np.sqrt(np.mean(z**2)):>7.2f}{np.abs(z).max():>7.2f}"
+            f"{np.median(self.relative_errors[name]):>12.2%}"
+            for name, z in self.deviations.items()
+        ]
+        return "\n".join([head, *rows])
+
+
+def compare(solution: Solution, ensemble: Ensemble) -> Comparison:
+    """Deviations of an ensemble of finite networks from the theory, in standard errors.
+
+    Losses and the diagonals of all correlation kernels at every step before a divergence, and the
+    outliers of every layer at the steps at which the ensemble took spectra.
+
+    Args:
+        solution: of `ensemble.model` (the model with the ratios of the rounded sizes).
+        ensemble: what `simulate` returned.
+
+    Returns:
+        A `Comparison`; print it for a table.
+
+    Raises:
+        ValueError: if the solution is of another model.
+
+    Example:
+        >>> import jax, spectrax as sx
+        >>> sx.enable_x64()
+        >>> model = sx.DeepLinear(1, 5, alpha=2.0, nu=1.0, eta=0.1, gamma0=4.0)
+        >>> ensemble = sx.simulate(model, 200, key=jax.random.key(0), num_seeds=8)
+        >>> sx.compare(sx.solve(model), ensemble).worst < 6
+        True
+    """
+    _require_same(solution, ensemble)
+    theory: dict[str, tuple] = {
+        "train_loss": (solution.train_loss, ensemble.train_loss),
+        "test_loss": (solution.test_loss, ensemble.test_loss),
+    }
+    for name in ("Ch", "Cg"):
+        kernels = zip(getattr(solution.order, name), getattr(ensemble.order, name), strict=True)
+        for layer, (kernel, estimate) in enumerate(kernels):
+            if kernel is not None:
+                diagonal = Estimate(np.diag(estimate.mean), np.diag(estimate.stderr))
+                theory[f"{name}[{layer}] diagonal"] = (np.diag(kernel), diagonal)
+    good = int(solution.stats["diverged_at"])
+    deviations, errors = {}, {}
+    for name, (values, estimate) in theory.items():
+        upto = good * (np.size(values) // solution.model.num_steps)
+        _enter(name, np.asarray(values)[:upto], estimate, slice(upto), deviations, errors)
+    for layer in range(solution.num_layers):
+        _enter_outliers(solution, ensemble, layer, deviations, errors)
+    return Comparison(deviations, errors)
+
+
+def _enter(name, values, estimate: Estimate, where, deviations, errors) -> None:
+    mean, stderr = np.asarray(estimate.mean)[where], np.asarray(estimate.stderr)[where]
+    known = (stderr > 0) & np.isfinite(stderr)
+    if known.any():
+        deviations[name] = ((mean - values)[known] / stderr[known]).ravel()
+        errors[name] = (stderr[known] / np.maximum(np.abs(values[known]), 1e-300)).ravel()
+
+
+def _enter_outliers(solution, ensemble, layer: int, deviations, errors) -> None:
+    """Outliers at the steps of the ensemble's spectra, where far enough from the edge."""
+    weights, steps = solution.weights(layer), np.asarray(ensemble.spectrum_steps)
+    top = ensemble.top_eigenvalues
+    path = outlier_path(weights, top.mean.shape[-1])
+    threshold = np.array([float(critical_strength(weights.at(int(t)))) for t in steps])
+    far = np.asarray(path.strength)[steps] > 1.3 * threshold[:, None]  # (steps, num_top)
+    values = np.asarray(path.location)[steps][far]
+    estimate = Estimate(np.asarray(top.mean)[layer], np.asarray(top.stderr)[layer])
+    _enter(f"outliers of W{layer}", values, estimate, far, deviations, errors)
+
+
+def _require_same(solution: Solution, ensemble: Ensemble) -> None:
+    ours, theirs = solution.model, ensemble.model
+    same = eqx.tree_equal(ours, theirs, rtol=1e-6, atol=1e-12)
+    if not bool(same):
+        raise ValueError(
+            "Argument `solution` must be the solution of `ensemble.model`, whose ratios are those "
+            f"of the simulated sizes at D = {ensemble.size}; solve that model."
+        )

@@ -1,0 +1,119 @@
+"""Small eigenproblems that stand for the spikes of many steps of a training."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Complex, Float, Int
+
+from spectrax.seam import TrainedWeights
+from spectrax.spectrum.compress import select_times, triangle
+from spectrax.spectrum.coupled import assemble
+
+TOLERANCE = 1e-13  # dropped variance; strengths err by about its root, polished ones by less
+
+
+class Fields(NamedTuple):
+    """Fields of a small problem: r on each side, each a combination of the n old ones."""
+
+    Q: Float[Array, "n r"]  # old e in new e
+    P: Float[Array, "n r"]
+    Ce: Float[Array, "r r"]
+    Cf: Float[Array, "r r"]
+    Re: Float[Array, "r n"]  # responses of new e to old f
+    Rf: Float[Array, "r n"]  # responses of new f to old e
+    made: Int[Array, " r"]  # the step that makes a field; -1 for fields of the whole training
+
+
+class Problem(NamedTuple):
+    """Factors of the small transfer matrices, one for each step."""
+
+    Ce: Float[Array, "steps r r"]
+    Cf: Float[Array, "steps r r"]
+    Se: Float[Array, "steps r r"]
+    Sf: Float[Array, "steps r r"]
+    K: Float[Array, "steps r r"]
+    aspect: Float[Array, ""]
+
+    def first(self, size: int) -> "Problem":
+        """The problem of the first fields only."""
+        cut = (x[:, :size, :size] for x in self[:5])
+        return Problem(*cut, self.aspect)
+
+    def matrix(self) -> Float[Array, "steps k k"]:
+        """Transfer matrices; zero where one is not finite."""
+        matrix = self.aspect * jax.vmap(assemble)(*self[:5])
+        fine = jnp.all(jnp.isfinite(matrix), axis=(1, 2), keepdims=True)
+        return jnp.where(fine, matrix, 0.0)
+
+    def apply(self, a, c):
+        """Transfer matrix times vectors (steps, m, r), and the left vectors H (a, c)."""
+        lc, la = a @ self.Sf, a @ self.Cf.mT + c @ self.Sf.mT
+        wb = lc + la @ self.K
+        new_c = wb @ self.Ce.mT + la @ self.Se.mT
+        return wb @ self.Se + new_c @ self.K.mT, new_c, la, lc
+
+
+def all_fields(weights: TrainedWeights, size: int) -> Fields:
+    """The first `size` fields as they are: exact."""
+    keep = jnp.eye(weights.Ce.shape[-1], size)
+    C = (weights.Ce[:size, :size], weights.Cf[:size, :size])
+    made = jnp.arange(size) // weights.num_classes
+    return Fields(keep, keep, *C, weights.Re[:size], weights.Rf[:size], made)
+
+
+def few_fields(weights: TrainedWeights, fields: Int[Array, ""], room: int):
+    """Orthonormal fields that span the first `fields` old ones, most informative first.
+
+    Returns:
+        The fields; the relative variance that the first 0, 1, … of them leave unexplained, shape
+        (room,); the number of them in use, n + 1 if the room is too small.
+    """
+    both = jnp.stack([weights.Ce, weights.Cf])
+    pick = jax.vmap(lambda C: select_times(C, room, TOLERANCE, fields))(both)
+    rank = jnp.max(jnp.sum(pick.used, axis=1))
+    rank = jnp.where(jnp.max(pick.residual) > TOLERANCE, both.shape[1] + 1, rank)
+    rows = jnp.stack([weights.Re[pick.times[0]], weights.Rf[pick.times[1]]])  # (2, room, n)
+    solve = partial(jax.scipy.linalg.solve_triangular, lower=True)
+    rows = jax.vmap(solve)(jax.vmap(triangle)(pick), rows)
+    Re, Rf = jnp.where(pick.used[:, :, None], rows, 0.0)
+    Ce, Cf = pick.used[:, :, None] * jnp.eye(room)
+    return Fields(*pick.Q, Ce, Cf, Re, Rf, jnp.full(room, -1)), jnp.max(pick.left, axis=0), rank
+
+
+def coordinates(weights: TrainedWeights, steps: Int[Array, " steps"]):
+    """Scale a (steps,) of the initial matrix and coefficients (steps, n) of the spikes made."""
+    theta = weights.coordinates[steps]
+    made = jnp.arange(weights.num_steps) < steps[:, None]
+    return theta[:, 0], jnp.repeat(jnp.where(made, theta[:, 1:], 0.0), weights.num_classes, axis=1)
+
+
+def problem(weights: TrainedWeights, steps: Int[Array, " steps"], fields: Fields) -> Problem:
+    """Small problems of all steps; before the first update there is none (all zero)."""
+    a, k = coordinates(weights, steps)
+    scale = (a * weights.sigma**2)[:, None, None]
+    made = (fields.made < steps[:, None]) & (steps > 0)[:, None]  # (steps, r)
+    here = made[:, :, None] & made[:, None, :]
+    Re, Rf = fields.Re @ fields.P, fields.Rf @ fields.Q
+    r = Re.shape[0]
+    pairs = (fields.P[:, :, None] * fields.Q[:, None, :]).reshape(-1, r * r)
+    K = (k @ pairs).reshape(-1, r, r)
+    kernels = (fields.Ce, fields.Cf, scale * Re, scale * Rf)
+    return Problem(*(jnp.where(here, x, 0.0) for x in kernels), K, weights.aspect)
+
+
+def leading(matrix: Float[Array, "steps k k"], m: int, sign: float) -> Complex[Array, "steps m"]:
+    """The m eigenvalues of largest (sign = 1) or lowest (-1) real part of every step."""
+    values = jnp.linalg.eigvals(matrix)
+    order = jnp.argsort(-sign * values.real, axis=1)[:, :m]
+    return jnp.take_along_axis(values, order, axis=1)
+
+
+def leading_vectors(matrix: Float[Array, "steps k k"], m: int, sign: float):
+    """The same with right eigenvectors as parts (a, c), each of shape (steps, m, k / 2)."""
+    values, right = jax.lax.linalg.eig(matrix, compute_left_eigenvectors=False)
+    order = jnp.argsort(-sign * values.real, axis=1)[:, :m]
+    right = jnp.take_along_axis(right, order[:, None, :], axis=2).mT
+    r = matrix.shape[-1] // 2
+    return jnp.take_along_axis(values, order, axis=1), right[..., :r], right[..., r:]

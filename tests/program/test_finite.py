@@ -1,0 +1,72 @@
+"""The finite interpreter is plain training of plain matrices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import spectrax as sx
+from spectrax.empirical import top_eigenvalues
+from spectrax.program.finite import Trainer
+
+T, D = 8, 30
+
+
+def train_in_numpy(model, store, X, noise):
+    """Dense heavy-ball training, written out for one hidden layer and C classes."""
+    W, w, teacher = np.array(store["W0"]), np.array(store["w"]), np.array(store["teacher"])
+    N, nu, gamma = W.shape[0], float(model.nu), float(model.gamma)
+    c, mu, decay = np.array(model.rates()), float(model.momentum), float(model.weight_decay)
+    vW, vw, test, train = 0.0, 0.0, [], []
+    for t in range(T):
+        delta = teacher - w @ W / (gamma * np.sqrt(nu))  # (C, D)
+        Delta = delta @ X.T + noise  # (C, P)
+        h0 = Delta @ X / float(model.alpha)
+        test.append(np.mean(delta**2))
+        train.append(np.mean(Delta**2))
+        gradient_W, gradient_w = w.T @ h0 / D, h0 @ W.T
+        vW, vw = mu * vW + c[t] * gradient_W - decay * W, mu * vw + c[t] * gradient_w - decay * w
+        W, w = W + vW, w + vw
+    assert W.shape == (N, D)
+    return np.array(test), np.array(train), W
+
+
+@pytest.mark.parametrize("num_classes", [1, 2])
+def test_finite_interpreter_is_dense_training(num_classes):
+    eta = np.linspace(0.2, 0.05, T)
+    model = sx.DeepLinear(
+        1, T, alpha=2.0, nu=1.5, eta=eta, gamma0=2.0, sigma=1.2, label_noise=0.3,
+        momentum=0.6, weight_decay=0.02, num_classes=num_classes,
+    )  # fmt: skip
+    model, sizes = model.rounded(D)
+    trainer = Trainer(model.program, model.transformation(), model.rates(), tuple(sizes.items()))
+    key = jax.random.key(3)
+    start = trainer.start(key)
+    end = trainer.train(start, key, jnp.asarray(T))
+    store = start.store
+    test, train, W = train_in_numpy(model, store, np.array(store["X"]), np.array(store["noise"]))
+    seen = {k: np.trace(v, axis1=1, axis2=2) / num_classes for k, v in end.seen.items()}
+    np.testing.assert_allclose(seen["test_error"], test, rtol=1e-10)
+    np.testing.assert_allclose(seen["train_error"], train, rtol=1e-10)
+    np.testing.assert_allclose(end.store["W0"], W, rtol=1e-9, atol=1e-12)
+
+
+def test_stopping_on_the_way_changes_nothing():
+    model, sizes = sx.DeepLinear(2, T, alpha=2.0, nu=1.0, eta=0.03, gamma0=2.0).rounded(D)
+    trainer = Trainer(model.program, model.transformation(), model.rates(), tuple(sizes.items()))
+    key = jax.random.key(0)
+    at_once = trainer.train(trainer.start(key), key, jnp.asarray(T))
+    stopped = trainer.train(trainer.start(key), key, jnp.asarray(3))
+    stopped = trainer.train(stopped, key, jnp.asarray(T))
+    np.testing.assert_array_equal(at_once.store["W1"], stopped.store["W1"])
+
+
+@pytest.mark.parametrize("shape", [(1000, 900), (900, 1000), (60, 40)])
+def test_top_eigenvalues_match_the_singular_values(shape):
+    rng = np.random.default_rng(1)
+    W = rng.normal(size=shape) / np.sqrt(shape[1])
+    W += 2.0 * np.outer(rng.normal(size=shape[0]), rng.normal(size=shape[1])) / shape[1]
+    exact = np.linalg.svd(W, compute_uv=False)[:2] ** 2
+    found = top_eigenvalues(jnp.asarray(W), 2)
+    np.testing.assert_allclose(found[0], exact[0], rtol=1e-8)  # separated
+    np.testing.assert_allclose(found[1], exact[1], rtol=2e-3)  # at the edge of the bulk

@@ -1,0 +1,139 @@
+"""The Gaussian limit of programs, against closed forms and against sampled matrices."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spectrax.program.causal import Task, sweep
+from spectrax.program.finite import FiniteOps
+
+
+def solve_program(program, dims, num_steps):
+    theta = jnp.eye(num_steps + 1)[:1].repeat(num_steps, 0)  # nothing trained
+    return sweep(Task(program, dims, theta))
+
+
+def test_wishart_moments_are_those_of_marchenko_pastur():
+    """<x, (A^T A)^k x> for k = 1, 2, 3, by applying A and A^T several times in one step."""
+    rho, sigma = 0.7, 1.3
+
+    def program(ops, t):
+        A = ops.matrix("A", "rows", "cols", sigma=sigma)
+        x = ops.constant("x", "cols", jnp.eye(1))
+        y = A.T @ (A @ x)
+        z = A.T @ (A @ y)
+        ops.observe("moments", jnp.stack([ops.inner(x, y), ops.inner(x, z), ops.inner(y, z)]))
+
+    found = solve_program(program, {"rows": rho, "cols": 1.0}, 2).seen["moments"]
+    # Marchenko–Pastur moments of variance sigma^2 / cols: Narayana polynomials in rho
+    s = sigma**2
+    exact = [s * rho, s**2 * (rho + rho**2), s**3 * (rho + 3 * rho**2 + rho**3)]
+    for step in range(2):  # the second step asks the very same of the same matrix
+        np.testing.assert_allclose(found[step, :, 0, 0], exact, rtol=1e-12)
+
+
+def test_products_of_square_matrices_have_fuss_catalan_moments():
+    """<x, (P^T P)^2 x> for P = A B: Fuss–Catalan numbers 3, then 12 for (P^T P)^3."""
+
+    def program(ops, t):
+        A, B = ops.matrix("A", "a", "b"), ops.matrix("B", "b", "c")
+
+        def square(v):
+            return B.T @ (A.T @ (A @ (B @ v)))
+
+        x = ops.constant("x", "c", jnp.eye(1))
+        y = square(x)
+        z = square(y)
+        ops.observe("moments", jnp.stack([ops.inner(x, y), ops.inner(y, y), ops.inner(y, z)]))
+
+    found = solve_program(program, {"a": 1.0, "b": 1.0, "c": 1.0}, 1).seen["moments"]
+    np.testing.assert_allclose(found[0, :, 0, 0], [1.0, 3.0, 12.0], rtol=1e-12)
+
+
+def strange_program(ops, t):
+    """Two matrices, several calls a step, fields of size two and one, memory, and spikes."""
+    W = ops.weight("W", "rows", "cols", sigma=0.9)
+    A = ops.matrix("A", "rows", "rows")
+    w = ops.vector("w", "rows", 2)
+    x = ops.constant("x", "cols", jnp.array([[1.0, 0.4], [0.4, 0.8]]))
+    g = w.value + 0.3 * (A @ w.value)
+    h = 0.5 * (W.T @ g) + x
+    last = ops.recall("last", "cols", 1)
+    one = h.mix(jnp.array([[1.0], [-0.5]])) + 0.2 * last
+    ops.remember("last", ops.project_out("last", one) * 0.5)
+    u = W @ one
+    v = W @ h
+    W.append(g, h)
+    w.append(v + u.mix(jnp.array([[0.3, 0.1]])) + 0.1 * (A.T @ v))
+    ops.observe("numbers", jnp.concatenate([ops.inner(v, w.value).ravel(), ops.inner(one, one)[0]]))
+
+
+THETA = jnp.array(
+    [
+        [1.0, 0.0, 0.0, 0.0, 0.0],
+        [0.9, 0.2, 0.0, 0.0, 0.0],
+        [0.85, 0.15, 0.25, 0.0, 0.0],
+        [0.8, 0.1, 0.2, -0.3, 0.0],
+    ]
+)
+
+
+@partial(jax.jit, static_argnums=0)
+def strange_sample(size, key):
+    """The same program on sampled matrices, weights assembled from their coordinates."""
+    sizes = {"rows": round(1.5 * size), "cols": size}
+    store, pairs, memory, out = {}, [], {}, []
+    for t in range(4):
+        ops = FiniteOps(sizes, key, jnp.asarray(t), dict(store), dict(memory) or {"last": None})
+        if t == 0:
+            ops.memory = {"last": jnp.zeros((4, 1, size))}
+            strange_program(ops, jnp.asarray(t))
+            store = {k: ops.store[k] for k in ("W", "A", "w", "x")}
+            start = dict(store)
+            memory = ops.memory
+        else:
+            W = THETA[t, 0] * start["W"] - sum(THETA[t, s + 1] * pairs[s][0] for s in range(t))
+            w = THETA[t, 0] * start["w"] - sum(THETA[t, s + 1] * pairs[s][1] for s in range(t))
+            ops.store |= {"W": W, "w": w}
+            strange_program(ops, jnp.asarray(t))
+        pairs.append((ops.gradients["W"], ops.gradients["w"]))
+        memory = {"last": memory["last"].at[t].set(ops.records["last"][0])}
+        out.append(ops.seen["numbers"])
+    return jnp.stack(out)
+
+
+@pytest.mark.parametrize("size", [300, 600])
+def test_any_linear_program_is_the_limit_of_its_own_samples(size):
+    """Finite-size: repeated calls, index mixing, memory and spikes, at two sizes."""
+    task = Task(strange_program, {"rows": 1.5, "cols": 1.0}, THETA)
+    theory = sweep(task).seen["numbers"]
+    seeds = jax.random.split(jax.random.key(2), 12)
+    samples = jnp.stack([strange_sample(size, seed) for seed in seeds])
+    stderr = samples.std(0, ddof=1) / np.sqrt(len(seeds))
+    deviation = jnp.abs(samples.mean(0) - theory) / stderr
+    assert deviation.max() < 4.5, f"N = {size}, 12 seeds: {deviation.max():.1f} standard errors"
+    # the error shrinks with the size: spread over seeds is of order 1/sqrt(size) times the values
+    spread = samples.std(0, ddof=1) / (1 + jnp.abs(theory))
+    assert spread.max() < 6 / np.sqrt(size)
+
+
+def test_fields_of_different_spaces_do_not_mix():
+    def program(ops, t):
+        A = ops.matrix("A", "rows", "cols")
+        x = ops.constant("x", "cols", jnp.eye(1))
+        (A @ x) + x
+
+    with pytest.raises(ValueError, match="Cannot add a field of space `rows`"):
+        solve_program(program, {"rows": 1.0, "cols": 1.0}, 1)
+
+
+def test_matrix_refuses_a_field_of_another_space():
+    def program(ops, t):
+        A = ops.matrix("A", "rows", "cols")
+        A @ ops.constant("x", "rows", jnp.eye(1))
+
+    with pytest.raises(ValueError, match="`A` takes fields of space `cols`, got `rows`"):
+        solve_program(program, {"rows": 1.0, "cols": 1.0}, 1)

@@ -1,0 +1,198 @@
+"""Solvers and adjoints of one fixed point agree; failures are values."""
+
+from functools import cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+import optimistix as optx
+import pytest
+
+import spectrax as sx
+
+NAMES = ("alpha", "nu", "eta", "gamma0", "sigma", "momentum", "weight_decay", "label_noise")
+POINT = jnp.array([3.0, 1.5, 0.04, 2.5, 1.1, 0.2, 0.01, 0.1])
+T = 10
+
+
+def model_at(point, num_steps=T, **options):
+    return sx.DeepLinear(2, num_steps, **dict(zip(NAMES, point, strict=True)), **options)
+
+
+def numbers(point, adjoint=None):
+    """Losses, and a strength and an outlier of each layer, all of one solve."""
+    solution = sx.solve(model_at(point), adjoint=adjoint)
+    found = [sx.outliers(sx.spikes(solution, layer, T), 1) for layer in (0, 1)]
+    spectrum = [jnp.concatenate([x.strength, x.location]) for x in found]
+    return jnp.concatenate([solution.train_loss, solution.test_loss, *spectrum])
+
+
+def central_differences(f, x, step=1e-4):
+    """Fourth order: error of order step^4."""
+
+    def at(i, h):
+        return f(x.at[i].add(h * step))
+
+    columns = [
+        (8 * (at(i, 1) - at(i, -1)) - (at(i, 2) - at(i, -2))) / (12 * step) for i in range(x.size)
+    ]
+    return jnp.stack(columns, -1)
+
+
+@cache
+def forward_jacobian():
+    return jax.jit(jax.jacfwd(numbers))(POINT)
+
+
+def test_forward_mode_is_the_derivative():
+    exact = central_differences(jax.jit(numbers), POINT)
+    np.testing.assert_allclose(forward_jacobian(), exact, rtol=1e-5, atol=1e-8)
+
+
+def test_reverse_mode_is_forward_mode():
+    weights = jnp.linspace(0.5, 1.5, forward_jacobian().shape[0])
+    reverse = jax.jit(jax.grad(lambda x: weights @ numbers(x)))(POINT)
+    np.testing.assert_allclose(reverse, weights @ forward_jacobian(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("mode", [jax.jacfwd, jax.grad])
+def test_implicit_adjoint_is_the_causal_one(mode):
+    def total(x):
+        return numbers(x, sx.ImplicitAdjoint())[: 2 * T].sum()
+
+    found = jax.jit(mode(total))(POINT)
+    np.testing.assert_allclose(found, forward_jacobian()[: 2 * T].sum(0), rtol=1e-8)
+
+
+def test_gradient_in_a_schedule():
+    options = dict(zip(NAMES, POINT, strict=True))
+
+    def loss(eta):
+        return sx.solve(sx.DeepLinear(2, T, **options | {"eta": eta})).test_loss[-1]
+
+    schedule = jnp.linspace(0.05, 0.02, T)
+    exact = central_differences(jax.jit(loss), schedule)
+    found = jax.jit(jax.grad(loss))(schedule)
+    np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-9)
+    assert found[-1] == 0.0  # the last update comes after the last loss
+
+
+def test_second_derivatives_forward_over_reverse():
+    def loss(gamma0):
+        return sx.solve(model_at(POINT.at[3].set(gamma0), 6)).test_loss[-1]
+
+    slope = jax.jit(jax.grad(loss))
+    exact = (slope(2.5 + 1e-4) - slope(2.5 - 1e-4)) / 2e-4
+    found = jax.jvp(jax.grad(loss), (jnp.asarray(2.5),), (jnp.asarray(1.0),))[1]
+    np.testing.assert_allclose(found, exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        optx.FixedPointIteration(1e-11, 1e-11),
+        optx.Newton(1e-9, 1e-9, linear_solver=lx.GMRES(1e-3, 1e-3, restart=30)),
+    ],
+    ids=["iteration", "newton-krylov"],
+)
+def test_optimistix_finds_the_causal_solution(solver):
+    swept = sx.solve(model_at(POINT))
+    found = sx.solve(model_at(POINT), solver=solver)
+    np.testing.assert_allclose(found.test_loss, swept.test_loss, rtol=1e-9)
+    np.testing.assert_allclose(found.order.Rh[1], swept.order.Rh[1], atol=1e-9)
+
+
+def test_picard_iteration_overflows_where_the_sweep_does_not():
+    rich = sx.DeepLinear(2, 60, alpha=4.0, nu=1.0, eta=0.03, gamma0=8.0)
+    iterated = sx.solve(rich, solver=optx.FixedPointIteration(1e-9, 1e-9), throw=False)
+    swept = sx.solve(rich)
+    assert swept.stats["residual"] < 1e-11
+    assert iterated.result == sx.RESULTS.unconverged
+    assert jnp.all(jnp.isfinite(swept.test_loss))
+
+
+def test_update_and_step_are_the_sweep():
+    model = model_at(POINT)
+    order = model.initial()
+    for t in range(T):
+        order = model.step(order, t)
+    swept = sx.solve(model).order
+    for name in ("Ch", "Rh"):
+        for ours, theirs in zip(getattr(order, name), getattr(swept, name), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-12)
+    again = model.update(swept)
+    np.testing.assert_allclose(again.Cg[1], swept.Cg[1], rtol=1e-12)
+
+
+# divergence and batches
+
+
+def test_divergence_names_its_step_and_spoils_nothing_before():
+    fine = sx.solve(sx.DeepLinear(2, 4, alpha=3.0, nu=1.0, eta=3.0, gamma0=2.5))
+    bad = sx.solve(sx.DeepLinear(2, 20, alpha=3.0, nu=1.0, eta=3.0, gamma0=2.5), throw=False)
+    step = int(bad.stats["diverged_at"])
+    assert bad.result == sx.RESULTS.divergent
+    assert bad.message == f"The training diverged at step {step}."
+    np.testing.assert_allclose(bad.test_loss[:step], fine.test_loss[:step], rtol=1e-12)
+    assert jnp.all(bad.test_loss[step:] == jnp.inf)
+    assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(bad.order))
+    path = sx.outlier_path(bad.weights(0))
+    assert jnp.isfinite(path.location).all()
+    assert not jnp.isnan(sx.escape_time(bad, 0))
+
+
+def test_divergence_raises_unless_told_not_to():
+    with pytest.raises(RuntimeError, match="The training diverged at step 4"):
+        sx.solve(sx.DeepLinear(2, 20, alpha=3.0, nu=1.0, eta=3.0, gamma0=2.5))
+
+
+def test_a_batch_with_divergent_elements_equals_the_loop():
+    """64 settings under jit, vmap and grad; the divergent ones spoil nothing."""
+    etas = jnp.geomspace(0.01, 10.0, 64)
+
+    def loss(eta, nu):
+        model = sx.DeepLinear(1, 12, alpha=3.0, nu=nu, eta=eta, gamma0=2.5)
+        solution = sx.solve(model, throw=False)
+        strength = sx.strengths(sx.spikes(solution, 0, 6), 1)[0]
+        good = solution.result == sx.RESULTS.successful
+        return solution.test_loss[-1] + jnp.where(good, strength, 0.0), solution.stats["diverged_at"]
+
+    both = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    one, many = jax.jit(both), jax.jit(jax.vmap(both, in_axes=(0, None)))
+    (values, steps), slopes = many(etas, 1.5)
+    assert (steps < 12).sum() > 5 and (steps == 12).sum() > 20
+    for i in range(0, 64, 3):
+        (value, step), slope = one(etas[i], 1.5)
+        assert step == steps[i]
+        np.testing.assert_allclose(values[i], value, rtol=1e-9)
+        if step == 12:
+            np.testing.assert_allclose([s[i] for s in slopes], slope, rtol=1e-7, atol=1e-9)
+    assert not np.isnan(np.asarray(values)).any()
+    good = np.asarray(steps) == 12
+    assert all(np.isfinite(np.asarray(slope)[good]).all() for slope in slopes)
+
+
+def test_vmap_of_solve_over_models():
+    models = eqx.filter_vmap(lambda nu: model_at(POINT.at[1].set(nu)))(jnp.array([0.5, 1.0, 2.0]))
+    solutions = jax.vmap(sx.solve)(models)
+    single = sx.solve(model_at(POINT.at[1].set(2.0)))
+    np.testing.assert_allclose(solutions.test_loss[2], single.test_loss, rtol=1e-10)
+
+
+def test_traced_bad_value_becomes_a_result_code():
+    result = jax.jit(lambda nu: sx.solve(model_at(POINT.at[1].set(nu))).result)(-1.0)
+    assert result == sx.RESULTS.invalid
+
+
+def test_new_values_do_not_recompile():
+    solve = eqx.filter_jit(eqx.debug.assert_max_traces(sx.solve, max_traces=1))
+    for gamma0 in (2.0, 2.1):
+        solve(sx.DeepLinear(1, 3, alpha=2.0, nu=1.0, eta=0.1, gamma0=gamma0))
+
+
+def test_single_precision_is_refused():
+    model = sx.DeepLinear(1, 3, alpha=np.float32(2.0), nu=1.0, eta=0.1, gamma0=2.0)
+    with pytest.raises(ValueError, match="single precision"):
+        sx.solve(model)
