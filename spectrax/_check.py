@@ -10,7 +10,7 @@ def _concrete(value) -> np.ndarray | None:
     return None if isinstance(value, jax.core.Tracer) else np.asarray(value)
 
 
-def _refuse(name: str, rule: str, seen: np.ndarray, bad: np.ndarray):
+def _refuse(name: str, rule: str, seen, bad):
     """Raise one sentence that shows the first value that breaks the rule."""
     raise ValueError(f"Argument `{name}` must be {rule}, got {seen[bad].flat[0].item()}.")
 

@@ -46,16 +46,16 @@ class Solution(eqx.Module):
         return len(self.order.layers)
 
     @property
-    def train_loss(self) -> Float[Array, " t"]:
+    def train_loss(self) -> Float[Array, "*batch t"]:
         """Mean squared error on the training data, mean over classes; +inf after a divergence."""
         return self._loss("train_error")
 
     @property
-    def test_loss(self) -> Float[Array, " t"]:
+    def test_loss(self) -> Float[Array, "*batch t"]:
         """Mean squared error on new data, mean over classes; +inf after a divergence."""
         return self._loss("test_error")
 
-    def _loss(self, name: str) -> Float[Array, " t"]:
+    def _loss(self, name: str) -> Float[Array, "*batch t"]:
         error = self.observed[name]
         loss = jnp.trace(error, axis1=-2, axis2=-1) / error.shape[-1]
         fine = jnp.arange(loss.shape[-1]) < jnp.expand_dims(self.stats["diverged_at"], -1)

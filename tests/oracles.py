@@ -38,11 +38,6 @@ class DeepLinearKernels:
         }
 
 
-def output_scale(nu, gamma0, parameterization) -> float:
-    """Output multiplier gamma of the two classical parameterizations."""
-    return gamma0 * np.sqrt(nu) if parameterization == "mup" else gamma0
-
-
 def deep_linear_kernels(
     depth,
     num_steps,
@@ -60,96 +55,142 @@ def deep_linear_kernels(
 ) -> DeepLinearKernels:
     """Theory 3.2-3.4, filled in row by row: each row of a kernel needs earlier rows only.
 
-    eta may be a number or one value for each step. With F = (I - AB)^{-1} and AB strictly causal,
-    row t of F is e_t + (AB)[t, :t] F[:t]; the other inverses follow in the same way.
+    eta may be a number or one value for each step; parameterization is "mup" or "ntk"; data is
+    "full_batch" or "online".
     """
-    steps, width = num_steps, num_classes
-    n = steps * width
-    gamma = output_scale(nu, gamma0, parameterization)
-    scale, k = gamma * np.sqrt(nu), np.sqrt(nu) / gamma
-    rates = np.broadcast_to(np.asarray(eta, float), (steps,)) * gamma / np.sqrt(nu)
-    rate = np.repeat(rates, width)  # (n,) rate of each source column
-    eye = np.eye(n)
-    same_class = np.kron(np.ones((steps, steps)), np.eye(width))  # (1 1^T) x identity
-    gram = np.eye(width) if teacher_gram is None else np.asarray(teacher_gram, float)
-    teacher = np.kron(np.ones((steps, steps)), gram)
-    online = data == "online"
-
-    def zeros(count):
-        return [np.zeros((n, n)) for _ in range(count)]
-
-    A, F, Ch, Rh, driven_h = (zeros(depth + 1) for _ in range(5))
-    B, G, Cg, Rg, driven_g = (zeros(depth + 2) for _ in range(5))
-    Cg[depth + 1] = same_class  # the readout w0: constant in time, no response
-    M, Rdelta, Cdelta, driven_delta = zeros(4)  # beta* - beta
-    RDelta, CDelta, Cr0, shift = zeros(4)  # residuals on samples; noise of h^0
-    for t in range(steps):
-        now, past, upto = _slices(t, width)
-
-        def put(C, row, now=now, upto=upto):
-            C[now, upto] = row
-            C[upto, now] = row.T
-
-        def past_rate(C, now=now, past=past):
-            return C[now, past] * rate[past]
-
-        for l in range(depth, 0, -1):  # g = r + B h
-            B[l][now, past] = sigma**2 * Rg[l + 1][now, past] + past_rate(Cg[l + 1])
-            feedback = B[l][now, past] @ A[l][past, past]
-            G[l][now, upto] = eye[now, upto]
-            G[l][now, past] += feedback @ G[l][past, past]
-            BS = B[l][now, past] @ (sigma**2 * Ch[l - 1][past, past])
-            row = sigma**2 * Cg[l + 1][now, upto]
-            row[:, : past.stop] += BS @ B[l][past, past].T
-            row[:, past.stop :] += BS @ B[l][now, past].T
-            put(driven_g[l], row)
-            put(Cg[l], G[l][now, upto] @ driven_g[l][upto, upto] @ G[l][upto, upto].T)
-            Rg[l][now, past] = G[l][now, upto] @ B[l][upto, past]
-
-        B[0][now, past] = sigma**2 * Rg[1][now, past] + past_rate(Cg[1])
-        M[now, upto] = eye[now, upto]
-        M[now, past] -= k * B[0][now, past] @ RDelta[past, past] @ M[past, past]
-        Rdelta[now, past] = -k * M[now, upto] @ B[0][upto, past]
-        BC = k**2 * B[0][now, past] @ Cr0[past, past]
-        row = teacher[now, upto] + (sigma / gamma) ** 2 * Cg[1][now, upto]
-        put(driven_delta, row + BC @ B[0][upto, past].T)
-        put(Cdelta, M[now, upto] @ driven_delta[upto, upto] @ M[upto, upto].T)
-
-        RDelta[now, upto] = eye[now, upto]
-        noisy = Cdelta + label_noise * same_class
-        if online:
-            put(CDelta, noisy[now, upto])
-            Cr0[now, now] = noisy[now, now] / alpha
-        else:
-            RDelta[now, past] += Rdelta[now, past] @ RDelta[past, past] / alpha
-            put(CDelta, RDelta[now, upto] @ noisy[upto, upto] @ RDelta[upto, upto].T)
-            put(Cr0, CDelta[now, upto] / alpha)
-
-        # h^0 = (1 + R_Delta R_delta) r_0 + R_Delta M (beta* - r_xi / scale)
-        shift[now, upto] = eye[now, upto] + RDelta[now, upto] @ Rdelta[upto, upto]
-        Rh[0][now, upto] = -RDelta[now, upto] @ M[upto, upto] / scale
-        outer = teacher[upto, upto] + (sigma / gamma) ** 2 * Cg[1][upto, upto]
-        row = shift[now, upto] @ Cr0[upto, upto] @ shift[upto, upto].T
-        put(Ch[0], row + scale**2 * Rh[0][now, upto] @ outer @ Rh[0][upto, upto].T)
-
-        for l in range(1, depth + 1):  # h = u + A g
-            A[l][now, upto] = sigma**2 * Rh[l - 1][now, upto]
-            A[l][now, past] += past_rate(Ch[l - 1])
-            F[l][now, upto] = eye[now, upto]
-            F[l][now, past] += A[l][now, upto] @ B[l][upto, past] @ F[l][past, past]
-            noise = sigma**2 * Cg[l + 1][upto, upto]
-            row = sigma**2 * Ch[l - 1][now, upto]
-            put(driven_h[l], row + A[l][now, upto] @ noise @ A[l][upto, upto].T)
-            put(Ch[l], F[l][now, upto] @ driven_h[l][upto, upto] @ F[l][upto, upto].T)
-            Rh[l][now, upto] = F[l][now, upto] @ A[l][upto, upto]
+    gamma = gamma0 * np.sqrt(nu) if parameterization == "mup" else gamma0
+    c = np.broadcast_to(np.asarray(eta, float), (num_steps,)) * gamma / np.sqrt(nu)
+    gram = np.eye(num_classes) if teacher_gram is None else np.asarray(teacher_gram, float)
+    rows = _Rows(depth, num_steps, alpha, nu, c, gamma, sigma, data == "online", gram, label_noise)
+    for t in range(num_steps):
+        rows.fill(t)
 
     def losses(C):
-        return np.diag(C).reshape(steps, width).mean(axis=1)
+        return np.diag(C).reshape(num_steps, num_classes).mean(axis=1)
 
     return DeepLinearKernels(
-        Ch, Rh, [None, *Cg[1:-1]], [None, *Rg[1:-1]], losses(Cdelta), losses(CDelta), rates, nu, sigma
+        Ch=rows.Ch,
+        Rh=rows.Rh,
+        Cg=[None, *rows.Cg[1:-1]],
+        Rg=[None, *rows.Rg[1:-1]],
+        test_loss=losses(rows.Cdelta),
+        train_loss=losses(rows.CDelta),
+        rates=c,
+        nu=nu,
+        sigma=sigma,
     )
 
 
-def _slices(t, width):
-    return slice(t * width, (t + 1) * width), slice(0, t * width), slice(0, (t + 1) * width)
+class _Rows:
+    """Kernels while they are filled; `delta` is beta* - beta, `Delta` the residual on a sample.
+
+    With F = (I - AB)^{-1} and AB strictly causal, row t of F is e_t + (AB)[t, :t] F[:t]; the other
+    inverses follow in the same way.
+    """
+
+    def __init__(self, depth, steps, alpha, nu, c, gamma, sigma, online, gram, label_noise):
+        self.depth, self.alpha, self.nu, self.gamma = depth, alpha, nu, gamma
+        self.sigma, self.online, self.classes = sigma, online, len(gram)
+        n = steps * self.classes
+        self.rate = np.repeat(c, self.classes)  # (n,) rate of each source column
+        self.eye = np.eye(n)
+        ones = np.ones((steps, steps))
+        self.same_class = np.kron(ones, np.eye(self.classes))
+        self.noise = label_noise * self.same_class
+        self.teacher = np.kron(ones, gram)
+
+        def zeros(count):
+            return [np.zeros((n, n)) for _ in range(count)]
+
+        self.A, self.F, self.Ch, self.Rh, self.driven_h = (zeros(depth + 1) for _ in range(5))
+        self.B, self.G, self.Cg, self.Rg, self.driven_g = (zeros(depth + 2) for _ in range(5))
+        self.Cg[depth + 1] = self.same_class  # the readout: constant in time, no response
+        self.M, self.Rdelta, self.Cdelta, self.driven_delta = zeros(4)
+        self.RDelta, self.CDelta, self.Cr0, self.shift = zeros(4)
+
+    def fill(self, t):
+        """Row t of every kernel, in the order of one step of the training."""
+        self.now = slice(t * self.classes, (t + 1) * self.classes)
+        self.past, self.upto = slice(0, self.now.start), slice(0, self.now.stop)
+        for layer in range(self.depth, 0, -1):
+            self._backward(layer)
+        self._error()
+        self._residual()
+        self._input()
+        for layer in range(1, self.depth + 1):
+            self._forward(layer)
+
+    def _put(self, C, row):
+        C[self.now, self.upto] = row
+        C[self.upto, self.now] = row.T
+
+    def _trained(self, C):
+        """Response through the weights trained on earlier steps."""
+        return C[self.now, self.past] * self.rate[self.past]
+
+    def _backward(self, l):
+        """Row of g = r + B h."""
+        now, past, upto, s2 = self.now, self.past, self.upto, self.sigma**2
+        A, B, G = self.A[l], self.B[l], self.G[l]
+        B[now, past] = s2 * self.Rg[l + 1][now, past] + self._trained(self.Cg[l + 1])
+        G[now, upto] = self.eye[now, upto]
+        G[now, past] += B[now, past] @ A[past, past] @ G[past, past]
+        driven = B[now, past] @ (s2 * self.Ch[l - 1][past, past]) @ B[upto, past].T
+        self._put(self.driven_g[l], s2 * self.Cg[l + 1][now, upto] + driven)
+        self._put(self.Cg[l], G[now, upto] @ self.driven_g[l][upto, upto] @ G[upto, upto].T)
+        self.Rg[l][now, past] = G[now, upto] @ B[upto, past]
+
+    def _error(self):
+        """Row of delta = M (beta* - r_xi / scale - k B r_0)."""
+        now, past, upto = self.now, self.past, self.upto
+        k, B, M = np.sqrt(self.nu) / self.gamma, self.B[0], self.M
+        B[now, past] = self.sigma**2 * self.Rg[1][now, past] + self._trained(self.Cg[1])
+        M[now, upto] = self.eye[now, upto]
+        M[now, past] -= k * B[now, past] @ self.RDelta[past, past] @ M[past, past]
+        self.Rdelta[now, past] = -k * M[now, upto] @ B[upto, past]
+        driven = k**2 * B[now, past] @ self.Cr0[past, past] @ B[upto, past].T
+        self._put(self.driven_delta, self._target(now) + driven)
+        self._put(self.Cdelta, M[now, upto] @ self.driven_delta[upto, upto] @ M[upto, upto].T)
+
+    def _target(self, rows):
+        """Covariance of beta* - r_xi / scale."""
+        columns = self.upto
+        own_output = (self.sigma / self.gamma) ** 2 * self.Cg[1][rows, columns]
+        return self.teacher[rows, columns] + own_output
+
+    def _residual(self):
+        """Row of Delta, and of the noise r_0 that the samples send to h^0."""
+        now, past, upto = self.now, self.past, self.upto
+        R = self.RDelta
+        R[now, upto] = self.eye[now, upto]
+        noisy = self.Cdelta + self.noise
+        if self.online:  # fresh samples: no response, noise independent in time
+            self._put(self.CDelta, noisy[now, upto])
+            self.Cr0[now, now] = noisy[now, now] / self.alpha
+            return
+        R[now, past] += self.Rdelta[now, past] @ R[past, past] / self.alpha
+        self._put(self.CDelta, R[now, upto] @ noisy[upto, upto] @ R[upto, upto].T)
+        self._put(self.Cr0, self.CDelta[now, upto] / self.alpha)
+
+    def _input(self):
+        """Row of h^0 = (1 + R_Delta R_delta) r_0 + R_Delta M (beta* - r_xi / scale)."""
+        now, upto = self.now, self.upto
+        scale, R = self.gamma * np.sqrt(self.nu), self.RDelta
+        self.shift[now, upto] = self.eye[now, upto] + R[now, upto] @ self.Rdelta[upto, upto]
+        self.Rh[0][now, upto] = -R[now, upto] @ self.M[upto, upto] / scale
+        row = self.shift[now, upto] @ self.Cr0[upto, upto] @ self.shift[upto, upto].T
+        row += scale**2 * self.Rh[0][now, upto] @ self._target(upto) @ self.Rh[0][upto, upto].T
+        self._put(self.Ch[0], row)
+
+    def _forward(self, l):
+        """Row of h = u + A g."""
+        now, past, upto, s2 = self.now, self.past, self.upto, self.sigma**2
+        A, B, F = self.A[l], self.B[l], self.F[l]
+        A[now, upto] = s2 * self.Rh[l - 1][now, upto]
+        A[now, past] += self._trained(self.Ch[l - 1])
+        F[now, upto] = self.eye[now, upto]
+        F[now, past] += A[now, upto] @ B[upto, past] @ F[past, past]
+        driven = A[now, upto] @ (s2 * self.Cg[l + 1][upto, upto]) @ A[upto, upto].T
+        self._put(self.driven_h[l], s2 * self.Ch[l - 1][now, upto] + driven)
+        self._put(self.Ch[l], F[now, upto] @ self.driven_h[l][upto, upto] @ F[upto, upto].T)
+        self.Rh[l][now, upto] = F[now, upto] @ A[upto, upto]

@@ -8,23 +8,16 @@ import platform
 
 import numpy as np
 
+import spectrax
 from spectrax.cli.options import UsageError
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optimistix", "lineax", "diffrax", "optax", "numpy")
 PACKAGES += ("matplotlib",)
 
 
-def version() -> str:
-    """The installed version of this package."""
-    try:
-        return importlib.metadata.version("spectrax-dmft")
-    except importlib.metadata.PackageNotFoundError:  # run from a source tree
-        return "unknown"
-
-
 def versions() -> dict[str, str]:
     """Everything whose version can change a number."""
-    found = {"spectrax": version(), "python": platform.python_version()}
+    found = {"spectrax": spectrax.__version__, "python": platform.python_version()}
     for name in PACKAGES:
         found[name] = importlib.metadata.version(name)
     return found

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import spectrax
 from spectrax.cli import figure, solve
 from spectrax.cli.options import UsageError
 
@@ -56,15 +57,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Example:
         >>> from spectrax.cli import main
-        >>> main(["--version"])  # doctest: +SKIP
+        >>> main(["--version"])
         spectrax 0.1.0
+        0
     """
     try:
         args = build_parser().parse_args(argv)
         if args.version:
-            from spectrax.cli.files import version
-
-            print(f"spectrax {version()}")
+            print(f"spectrax {spectrax.__version__}")
             return 0
         if not hasattr(args, "run"):
             build_parser().print_help()

@@ -118,19 +118,19 @@ def number_of_stages(args) -> int:
 
 def make(model, args, bar) -> Report:
     """Compute everything, moving the bar."""
-    bar.set_postfix_str("theory")
+    bar.set_description_str("theory")
     solution = spectrax.solve(model, throw=False)
     diverged_at = int(solution.stats["diverged_at"])
     valid = min(diverged_at, model.num_steps)
     bar.update()
     layers = []
     for layer in range(model.depth):
-        bar.set_postfix_str(f"spectrum of layer {layer}")
+        bar.set_description_str(f"spectrum of layer {layer}")
         layers.append(layer_report(solution.weights(layer), args.count, valid))
         bar.update()
     ensemble = comparison = None
     if args.simulate is not None:
-        bar.set_postfix_str(f"{args.seeds} networks")
+        bar.set_description_str(f"{args.seeds} networks")
         ensemble = simulate(model, args, bar)
         comparison = spectrax.compare(solution, ensemble)
     return Report(

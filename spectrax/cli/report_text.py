@@ -32,7 +32,7 @@ def _table(report):
     for index, layer in enumerate(report.layers):
         outliers = layer.location[-1][layer.escaped[-1]]
         escape = f"{layer.escape_step:.2f}" if np.isfinite(layer.escape_step) else "never"
-        found = " ".join(f"{x:.4f}" for x in outliers) or "none"
+        found = " ".join(f"{x:.5g}" for x in outliers) or "none"
         row = [f"W{index}", f"{layer.edge[-1]:.4f}", escape, found]
         if ensemble is not None:
             row.append(_mean(ensemble.top_eigenvalues, (index, -1, 0)))

@@ -36,4 +36,5 @@ def progress(args, total: int):
     from tqdm import tqdm
 
     hidden = args.quiet or args.json or not sys.stderr.isatty()
-    return tqdm(total=total, disable=hidden, bar_format="{l_bar}{bar:24}| {elapsed} {postfix}")
+    look = "{percentage:3.0f}%|{bar:24}| {elapsed} {desc}"
+    return tqdm(total=total, disable=hidden, bar_format=look, ncols=79, leave=False)

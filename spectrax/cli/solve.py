@@ -108,10 +108,13 @@ def run(args) -> int:
         record = {
             "command": "solve",
             "parameters": parameters,
-            "seed": None if args.simulate is None else args.seed,
+            "count": args.count,
+            "simulate": args.simulate,
+            "num_seeds": args.seeds,
+            "seed": args.seed,
             **result.summary(),
         }
-        bar.set_postfix_str("drawing")
+        bar.set_description_str("drawing")
         paths = files.write(folder, "solve", report_figure.draw(result), result.arrays(), record)
         bar.update()
     if args.json:

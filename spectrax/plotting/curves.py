@@ -7,6 +7,7 @@ from spectrax.plotting.style import (
     EDGE,
     GUIDE,
     THEORY,
+    compress_axis,
     draw_ensemble,
     finite,
     log_axis_if_positive,
@@ -113,7 +114,9 @@ def outlier_path(
     ax.set_xlabel("training step $t$")
     ax.set_ylabel(r"eigenvalue $\lambda$ of $W^\top W$")
     seen = [location[escaped]] + ([] if simulation is None else _error_bar_ends(simulation))
-    widen(ax, *_view(np.concatenate(seen), edge))
+    seen = np.concatenate(seen)
+    widen(ax, *_view(seen, edge))
+    compress_axis(ax, "y", seen, edge.max())
     ax.margins(x=0.02)
     return ax
 
@@ -167,6 +170,7 @@ def strength_path(ax, strength, critical, *, steps=None, color="black", label=No
     steps = np.arange(ratio.size) if steps is None else steps
     ax.plot(steps, ratio, **{**THEORY, "color": color}, label=label)
     ax.axhline(1.0, **GUIDE, color="0.3")
+    compress_axis(ax, "y", ratio, 1.0)
     ax.set_xlabel("training step $t$")
     ax.set_ylabel(r"$\theta^2 / (\sigma^2\sqrt{\alpha_W})$")
     ax.margins(x=0.02)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spectrax.plotting.style import EDGE, finite, widen
+from spectrax.plotting.style import EDGE, compress_axis, finite, widen
 
 
 def spectrum(ax, law, outliers=None, *, histogram=None, bins=60, color="0.35", label=None):
@@ -41,6 +41,7 @@ def spectrum(ax, law, outliers=None, *, histogram=None, bins=60, color="0.35", l
     if found.size:
         # A short tick from below, in units of the axes' height: outliers carry no mass.
         ax.vlines(found, 0.0, 0.12, transform=ax.get_xaxis_transform(), color=color, lw=2, zorder=4)
+    compress_axis(ax, "x", found, high)
     # Densities that diverge at zero (square matrices) are cut where the rest stays readable.
     widen(ax, 0.0, 1.15 * np.nanmax(density[x > low + 0.02 * (high - low)]))
     ax.set_xlabel(r"eigenvalue $\lambda$ of $W^\top W$")

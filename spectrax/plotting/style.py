@@ -116,3 +116,11 @@ def widen(ax, low: float, high: float) -> None:
         before = ax.get_ylim()
         low, high = min(low, before[0]), max(high, before[1])
     ax.set_ylim(low, high)
+
+
+def compress_axis(ax, which: str, values, unit: float) -> None:
+    """Logarithmic beyond the unit if values exceed it a thousandfold, as before a divergence."""
+    values = finite(values)
+    if np.nanmax(values, initial=0.0) > 1000 * unit:
+        ax.set(**{f"{which}scale": "symlog"})
+        getattr(ax, f"{which}axis").get_major_locator().set_params(numticks=4)

@@ -71,12 +71,13 @@ class History(eqx.Module):
     Args:
         tapes: correlations and responses.
         seen: observations, leading axis time.
-        live: whether all numbers of a step were finite; once not, later rows are zero.
+        live: whether all numbers of a step were finite; once not, later rows are zero. None in a
+            tangent.
     """
 
     tapes: Tapes
     seen: dict
-    live: Bool[Array, " n"]
+    live: Bool[Array, " n"] | None
 
 
 def segments(first: int, n: int) -> list[tuple[int, int]]:

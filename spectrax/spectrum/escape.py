@@ -96,37 +96,49 @@ def escape_time_of(weights: TrainedWeights) -> Float[Array, ""]:
 
     Source: theory page, section 1.4.
     """  # noqa: D205
-    step = _first_step_outside(weights)
-    found = step <= weights.num_steps
-    step = jnp.where(found, step, 1)
-    before, after = _margins(weights, jnp.stack([step - 1, step]))
-    rise = jnp.where(found, after - before, 1.0)
-    return jnp.where(found, step - jnp.where(found, after, 0.0) / rise, jnp.inf)
+    return _escape(weights)
 
 
 @jax.custom_jvp
-def _first_step_outside(weights):
-    """First t with a positive margin, T + 1 if there is none; a constant for derivatives."""
+def _escape(weights):
+    return _interpolate(*_crossing(weights))
+
+
+@_escape.defjvp
+def _escape_jvp(primals, tangents):
+    step, margins = _crossing(primals[0])
+    steps = jnp.where(jnp.isfinite(step), step, 1).astype(int) - jnp.array([1, 0])
+    moves = jax.jvp(lambda weights: _margins(weights, steps), primals, tangents)[1]
+    return jax.jvp(lambda margins: _interpolate(step, margins), (margins,), (moves,))
+
+
+def _interpolate(step, margins):
+    """Zero of the line through the margins at step - 1 and step; constant without a crossing."""
+    found = jnp.isfinite(step)
+    before, after = jnp.where(found, margins, jnp.array([-1.0, 1.0]))
+    return jnp.where(found, step - after / (after - before), jnp.inf)
+
+
+def _crossing(weights):
+    """First step with a positive margin (inf if there is none), margins before and at it."""
     last = weights.num_steps
 
     def search(state):
-        start, _ = state
+        start, _, margins = state
         steps = jnp.minimum(start + jnp.arange(CHUNK), last)
-        outside = _margins(weights, steps) > 0
-        first = jnp.where(jnp.any(outside), steps[jnp.argmax(outside)], last + 1)
-        return start + CHUNK, first
+        margins = jnp.concatenate([margins[1:], _margins(weights, steps)])  # from start - 1 on
+        outside = margins[1:] > 0
+        first = jnp.argmax(outside)
+        step = jnp.where(jnp.any(outside), steps[first], jnp.inf)
+        pair = jnp.where(jnp.any(outside), jnp.stack([margins[first], margins[first + 1]]), margins[-2:])
+        return start + CHUNK, step, pair
 
     def unfinished(state):
-        start, first = state
-        return (start <= last) & (first > last)
+        start, step, _ = state
+        return (start <= last) & jnp.isinf(step)
 
-    return jax.lax.while_loop(unfinished, search, (1, last + 1))[1]
-
-
-@_first_step_outside.defjvp
-def _first_step_outside_jvp(primals, tangents):
-    step = _first_step_outside(*primals)
-    return step, jnp.zeros_like(step, dtype=jax.dtypes.float0)
+    start = -jnp.ones(2) * critical_strength(_bulk(weights, 0))  # no spikes yet
+    return jax.lax.while_loop(unfinished, search, (1, jnp.inf, start))[1:]
 
 
 def _path(weights, count, sign):

@@ -83,24 +83,38 @@ def few_fields(weights: TrainedWeights, fields: Int[Array, ""], room: int):
 
 
 def coordinates(weights: TrainedWeights, steps: Int[Array, " steps"]):
-    """Scale a (steps,) of the initial matrix and coefficients (steps, n) of the spikes made."""
+    """Factors a σ² (steps,) of the responses and coefficients (steps, n) of the spikes made."""
     theta = weights.coordinates[steps]
     made = jnp.arange(weights.num_steps) < steps[:, None]
-    return theta[:, 0], jnp.repeat(jnp.where(made, theta[:, 1:], 0.0), weights.num_classes, axis=1)
+    k = jnp.repeat(jnp.where(made, theta[:, 1:], 0.0), weights.num_classes, axis=1)
+    return theta[:, 0] * weights.sigma**2, k
+
+
+def exact_problem(weights: TrainedWeights, steps: Int[Array, " steps"], size: int) -> Problem:
+    """Problems of all steps in the first `size` fields as they are."""
+    fields = weights.Ce, weights.Cf, weights.Re, weights.Rf
+    kernels = (x[:size, :size] for x in fields)
+    scale, k = coordinates(weights, steps)
+    made = jnp.arange(size) // weights.num_classes < steps[:, None]
+    return _problem(kernels, jax.vmap(jnp.diag)(k[:, :size]), scale, made, weights.aspect)
 
 
 def problem(weights: TrainedWeights, steps: Int[Array, " steps"], fields: Fields) -> Problem:
-    """Small problems of all steps; before the first update there is none (all zero)."""
-    a, k = coordinates(weights, steps)
-    scale = (a * weights.sigma**2)[:, None, None]
-    made = (fields.made < steps[:, None]) & (steps > 0)[:, None]  # (steps, r)
-    here = made[:, :, None] & made[:, None, :]
-    Re, Rf = fields.Re @ fields.P, fields.Rf @ fields.Q
-    r = Re.shape[0]
+    """Problems of all steps in other fields; before the first update there is none (all zero)."""
+    scale, k = coordinates(weights, steps)
+    r = fields.Ce.shape[0]
     pairs = (fields.P[:, :, None] * fields.Q[:, None, :]).reshape(-1, r * r)
-    K = (k @ pairs).reshape(-1, r, r)
-    kernels = (fields.Ce, fields.Cf, scale * Re, scale * Rf)
-    return Problem(*(jnp.where(here, x, 0.0) for x in kernels), K, weights.aspect)
+    kernels = (fields.Ce, fields.Cf, fields.Re @ fields.P, fields.Rf @ fields.Q)
+    made = (fields.made < steps[:, None]) & (steps > 0)[:, None]  # (steps, r)
+    return _problem(kernels, (k @ pairs).reshape(-1, r, r), scale, made, weights.aspect)
+
+
+def _problem(kernels, K, scale, made, aspect):
+    Ce, Cf, Re, Rf = kernels
+    scale = scale[:, None, None]
+    here = made[:, :, None] & made[:, None, :]  # (steps, r, r)
+    kernels = (jnp.where(here, x, 0.0) for x in (Ce, Cf, scale * Re, scale * Rf))
+    return Problem(*kernels, K, aspect)
 
 
 def leading(matrix: Float[Array, "steps k k"], m: int, sign: float) -> Complex[Array, "steps m"]:

@@ -16,7 +16,7 @@ from spectrax.spectrum.reduce import (
     leading_vectors,
     problem,
 )
-from spectrax.spectrum.values import exact_sizes, rooms, strength_values
+from spectrax.spectrum.values import LARGE, ROOM, exact_sizes, strength_values
 
 CHUNK = 16  # neighbouring steps that share one set of fields
 
@@ -73,7 +73,7 @@ def _in_chunks(solve, weights, steps):
 
     The solvers choose sizes at run time. A batched choice would run every size.
     """
-    if weights.Ce.shape[-1] > exact_sizes(weights.Ce.shape[-1], weights.num_classes, 1)[0]:
+    if len(exact_sizes(weights.Ce.shape[-1], weights.num_classes)) > 1:
         solve = jax.custom_batching.sequential_vmap(solve)
     number = len(steps)
     if number <= CHUNK:
@@ -85,9 +85,7 @@ def _in_chunks(solve, weights, steps):
 
 def _quotients(weights, steps, vectors):
     """Re lᵀ T r for fixed vectors: linear in every kernel, one matrix product for all steps."""
-    a, k = coordinates(weights, steps)
-    scale = (a * weights.sigma**2)[:, None, None]
-    k = k[:, None, :]
+    scale, k = (x.reshape(len(steps), 1, -1) for x in coordinates(weights, steps))
 
     def forms(ra, rc, la, lc):
         wd = ra @ weights.Cf + scale * (rc @ weights.Rf.T)
@@ -105,55 +103,67 @@ def _vectors(weights, steps, *, count, sign):
     n, classes = weights.Ce.shape[-1], weights.num_classes
     m = min(count + classes - 1, 2 * n)
     fields = jnp.max(steps) * classes
+    exact = [size for size in exact_sizes(n, classes)[-2:] if 2 * size >= m]
+    few = [size * classes for size in (ROOM, LARGE) if size * classes < n and 2 * size >= m]
 
     def solve(chosen):
         small = problem(weights, steps, chosen)
         values, a, c = leading_vectors(small.matrix(), m, sign)
-        return values[:, :count], _lift(weights, steps, chosen, small, values, (a, c), count)
+        return values, *_lift(weights, steps, chosen, small, values, a, c)
 
-    def smallest(exact, few):
-        size = exact[0]
-        if size == n:
+    def whole(sizes):
+        if not sizes[1:]:
+            return compressed(few) if sizes[0] == n and few else solve(all_fields(weights, sizes[0]))
+        here = partial(all_fields, weights, sizes[0])
+        return jax.lax.cond(fields <= sizes[0], lambda: solve(here()), lambda: whole(sizes[1:]))
+
+    def compressed(rooms):
+        if not rooms:
             return solve(all_fields(weights, n))
-        return jax.lax.cond(
-            fields <= size,
-            lambda: solve(all_fields(weights, size)),
-            lambda: compressed(exact[1:], few) if few and len(exact) < 3 else smallest(exact[1:], few),
-        )
+        chosen, _, rank = few_fields(weights, fields, rooms[0])
+        return jax.lax.cond(rank <= rooms[0], lambda: solve(chosen), lambda: compressed(rooms[1:]))
 
-    def compressed(exact, few):
-        chosen, _, rank = few_fields(weights, fields, few[0])
-        rest = compressed if few[1:] else smallest
-        return jax.lax.cond(rank <= few[0], lambda: solve(chosen), lambda: rest(exact, few[1:]))
-
-    return smallest(exact_sizes(n, classes, m), list(rooms(n, classes, m)))
+    values, ra, rc, la, lc = whole(exact)
+    return values[:, :count], _dual(values, count, ra, rc, la, lc)
 
 
-def _lift(weights, steps, fields, small, values, right, count):
-    """Eigenvectors of the full problem from those of the small one.
+def _lift(weights, steps, fields, small, values, ra, rc):
+    """Eigenvectors of the full problem from right ones of the small one, (steps, m, r).
 
     Left vectors need no second solve: the transfer matrix is a product of two symmetric matrices,
     so that l = H r with H = [Cf, σ²Rf; σ²Rfᵀ, 0].
     """
-    a, k = coordinates(weights, steps)
-    scale, k = (a * weights.sigma**2)[:, None, None], k[:, None, :]
+    scale, k = (x.reshape(len(steps), 1, -1) for x in coordinates(weights, steps))
     made = (fields.made < steps[:, None])[:, None, :]
-    ra, rc = right  # (steps, m, r)
     _, _, la, lc = small.apply(ra, rc)
     wb = jnp.where(made, lc + la @ small.K, 0.0)
-    largest = jnp.max(jnp.abs(values), axis=1, keepdims=True)
-    nonzero = jnp.abs(values) > DEFECTIVE * largest
-    inverse = jnp.where(nonzero, weights.aspect / jnp.where(nonzero, values, 1.0), 0.0)[..., None]
-    lc = scale * (jnp.where(made, ra, 0.0) @ fields.Rf)
-    la = jnp.where(made, la, 0.0) @ fields.P.T
-    rc = rc @ fields.Q.T
-    ra = inverse * scale * (wb @ fields.Re) + k * rc
+    safe = _nonzero(values)
+    inverse = jnp.where(safe, weights.aspect / jnp.where(safe, values, 1.0), 0.0)[..., None]
+    full_c = rc @ fields.Q.T
+    full_a = inverse * scale * (wb @ fields.Re) + k * full_c
+    left_c = scale * (jnp.where(made, ra, 0.0) @ fields.Rf)
+    return full_a, full_c, jnp.where(made, la, 0.0) @ fields.P.T, left_c
+
+
+def _dual(values, count, ra, rc, la, lc):
+    """Normalise left vectors to the dual basis within each group of equal eigenvalues."""
     norm = jnp.sqrt(jnp.sum(jnp.abs(la) ** 2 + jnp.abs(lc) ** 2, axis=-1, keepdims=True))
-    norm = jnp.where(norm > 0, norm, 1.0)
-    la, lc = la / norm, lc / norm
-    equal = jnp.abs(values[:, :, None] - values[:, None, :]) <= CLOSE * largest[:, :, None]
+    la, lc = (x / jnp.where(norm > 0, norm, 1.0) for x in (la, lc))
+    gap = jnp.abs(values[:, :, None] - values[:, None, :])
+    equal = gap <= CLOSE * jnp.max(jnp.abs(values), axis=1)[:, None, None]  # (steps, m, m)
     gram = jnp.where(equal, la @ ra.mT + lc @ rc.mT, 0.0)
-    dual = jnp.linalg.pinv(gram, rtol=DEFECTIVE)
-    equal = equal[:, :count] & nonzero[:, None, :]
+    dual = _inverse(gram)
+    equal = equal[:, :count] & _nonzero(values)[:, None, :]
     mean = equal / jnp.maximum(equal.sum(axis=-1, keepdims=True), 1)
     return Vectors(ra, rc, dual @ la, dual @ lc, mean)
+
+
+def _nonzero(values):
+    return jnp.abs(values) > DEFECTIVE * jnp.max(jnp.abs(values), axis=1, keepdims=True)
+
+
+def _inverse(gram):
+    """Pseudo-inverse: zero for Jordan blocks."""
+    if gram.shape[-1] > 1:
+        return jnp.linalg.pinv(gram, rtol=DEFECTIVE)
+    return jnp.where(gram == 0, 0.0, 1 / jnp.where(gram == 0, 1.0, gram))

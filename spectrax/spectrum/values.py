@@ -4,13 +4,13 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Complex, Float, Int
+from jaxtyping import Array, Complex, Int
 
 from spectrax.seam import TrainedWeights
 from spectrax.spectrum.reduce import (
     TOLERANCE,
     Problem,
-    all_fields,
+    exact_problem,
     few_fields,
     leading,
     leading_vectors,
@@ -18,12 +18,13 @@ from spectrax.spectrum.reduce import (
 )
 
 # Numbers of fields per class. A problem of at most EXACT[0] fields is solved as it is. Beyond, the
-# fields are compressed into a room and its sizes are tried in turn: the eigenvalues of the first
-# `size` fields, polished in the whole room, are taken if the polish converged.
+# fields are compressed into the room: the eigenvalues of its first ROUGH fields, polished in the
+# whole room, are taken if the polish converged. What does not fit there goes to LARGE.
 EXACT = (16, 32)
-ROOMS = {24: (8, 12, 16), 128: (32, 64)}
+ROOM, ROUGH = 24, (8, 12, 16)
+LARGE, LARGE_SIZES = 128, (64, 128)
+START = 1e-6  # begin with the size that explains all but this variance
 CONVERGED = 1e-6  # accepted error estimate, relative to the critical strength; errors are smaller
-ROUGH = 1e-6  # start with the size that explains all but this variance
 SPARE = 2  # further candidates: truncation can change the order of close eigenvalues
 
 
@@ -32,50 +33,42 @@ def strength_values(
 ) -> Complex[Array, "steps count"]:
     """Leading strengths after the given numbers of updates; `sign` as in `leading`."""
     n, classes = weights.Ce.shape[-1], weights.num_classes
+    m = count + SPARE
+    exact = [size for size in exact_sizes(n, classes) if 2 * size >= m] or [n]
+    room = ROOM * classes
+    if exact[0] == n or 2 * room < m:
+        return leading(exact_problem(weights, steps, n).matrix(), count, sign)
     fields = jnp.max(steps) * classes
+    solve = partial(_final, m=m, sign=sign, room=room)
 
-    def exact(size):
-        matrix = problem(weights, steps, all_fields(weights, size)).matrix()
-        return leading(matrix, count, sign), jnp.array(True)
+    # nothing below may hold on to a whole kernel: a loop copies what it holds on to
+    small = {size: exact_problem(weights, steps, size) for size in exact if size < 2 * room}
+    whole, left, rank = _in_room(weights, steps, fields, room, fields <= exact[0])
+    attempts = [(fields <= exact[0], partial(solve, small[exact[0]]))]
+    for size in (size * classes for size in ROUGH if 2 * size * classes >= m):
+        rough = partial(_rough, whole, size, left[size], m, sign)
+        attempts.append(((rank <= room) & (left[size] < START), rough))
+    attempts += [(fields <= size, partial(solve, small[size])) for size in list(small)[1:]]
+    attempts.append((rank <= room, partial(solve, whole)))
 
-    first, *larger = exact_sizes(n, classes, count)
-    if first == n:
-        return exact(n)[0]
     variance = (weights.coordinates[steps, 0] * weights.sigma) ** 2
     floor = CONVERGED * variance[:, None] * jnp.sqrt(weights.aspect)  # (steps, 1)
-    settled = fields <= first  # an attempt in the list is sure to succeed
-    attempts = [(settled, partial(exact, first))]
-    for room, sizes in rooms(n, classes, count).items():
-        whole, left, rank = _in_room(weights, steps, fields, room, settled)
-        for size in sizes:
-            attempt = partial(_polished, whole, size, left[size], floor, count, sign)
-            attempts.append(((rank <= room) & (left[size] < ROUGH), attempt))
-        while larger and larger[0] <= EXACT[-1] * classes:
-            settled = settled | (fields <= larger[0])
-            attempts.append((fields <= larger[0], partial(exact, larger.pop(0))))
-        attempts.append((rank <= room, partial(_direct, whole, count, sign)))
-        settled = settled | (rank <= room)
-    attempts += [(fields <= size, partial(exact, size)) for size in larger]
-    return _first_success(attempts)
+    values, done = _first_success(attempts, partial(_polish, whole, floor, count, sign))
+    if n in small:
+        return values
+    return jax.lax.cond(done, lambda: values, lambda: _large(weights, steps, fields, count, sign))
 
 
-def exact_sizes(n: int, classes: int, count: int) -> list[int]:
+def exact_sizes(n: int, classes: int) -> list[int]:
     """Sizes at which fields are taken as they are, up to all of them."""
-    sizes = [*(size * classes for size in EXACT if size * classes < n), n]
-    return [size for size in sizes if 2 * size >= count]
-
-
-def rooms(n: int, classes: int, count: int) -> dict[int, list[int]]:
-    """Rooms that are smaller than all fields, with the sizes to try in each."""
-    return {
-        room * classes: [size * classes for size in sizes if 2 * size * classes >= count]
-        for room, sizes in ROOMS.items()
-        if room * classes < n and 2 * room * classes >= count
-    }
+    return [*(size * classes for size in EXACT if size * classes < n), n]
 
 
 def _in_room(weights, steps, fields, room, skip):
-    """The compressed problem with the numbers of fields it needs; empty if skipped."""
+    """The compressed problem, the variance that its first fields leave out, its rank.
+
+    Empty, with a rank that fits nowhere, if skipped.
+    """
 
     def build():
         chosen, left, rank = few_fields(weights, fields, room)
@@ -88,63 +81,82 @@ def _in_room(weights, steps, fields, room, skip):
     return jax.lax.cond(skip, empty, build)
 
 
-def _direct(whole, count, sign):
-    return leading(whole.matrix(), count, sign), jnp.array(True)
+def _large(weights, steps, fields, count, sign):
+    """Strengths from fields that hardly depend on each other, as with fresh data in each step."""
+    n, classes = weights.Ce.shape[-1], weights.num_classes
+
+    def exact():
+        return leading(exact_problem(weights, steps, n).matrix(), count, sign)
+
+    if LARGE * classes >= n:
+        return exact()
+    chosen, _, rank = few_fields(weights, fields, LARGE * classes)
+    whole = problem(weights, steps, chosen)
+    sizes = [size * classes for size in LARGE_SIZES]
+    runs = [lambda s=size: leading(whole.first(s).matrix(), count, sign) for size in sizes]
+    return jax.lax.switch(jnp.sum(rank > jnp.array(sizes)), [*runs, exact])
 
 
-def _polished(
-    whole: Problem,
-    size: int,
-    left: Float[Array, ""],
-    floor: Float[Array, "steps 1"],
-    count: int,
-    sign: float,
-):
-    """Strengths of the first `size` fields, polished in the whole problem; whether that worked.
+def _final(problem, m, sign, room):
+    """Attempt that needs no polish: values, blank vectors, no variance left out."""
+    values = leading(problem.matrix(), m, sign)
+    blank = jnp.zeros((*values.shape, room), values.dtype)
+    return values, blank, blank, jnp.zeros(())
+
+
+def _rough(whole: Problem, size, left, m, sign):
+    """Attempt with the first `size` fields of the room: values, vectors, the variance left out."""
+    values, a, c = leading_vectors(whole.first(size).matrix(), m, sign)
+    wide = ((0, 0), (0, 0), (0, whole.K.shape[-1] - size))
+    return values, jnp.pad(a, wide), jnp.pad(c, wide), jnp.maximum(left, TOLERANCE)
+
+
+def _polish(whole, floor, count, sign, rough, a, c, left):
+    """Rough strengths polished in the whole problem; whether that worked.
 
     For a product of two symmetric matrices the quotient lᵀ T r / lᵀ r with l = H r is stationary:
     its error is the square of the vector's. One more product with T shrinks that again. The
     difference between the two quotients tells whether the small problem was large enough; the
     whole correction, which goes like the root of the variance left out, whether the room is.
     """
-    m = min(count + SPARE, 2 * size)
-    rough, a, c = leading_vectors(whole.first(size).matrix(), m, sign)
-    wide = ((0, 0), (0, 0), (0, whole.K.shape[-1] - size))
-    vectors = whole.apply(jnp.pad(a, wide), jnp.pad(c, wide))[:2]
-    before, vectors = _quotient(whole, vectors)
-    after, _ = _quotient(whole, vectors)
-    room_error = jnp.sqrt(TOLERANCE / jnp.maximum(left, TOLERANCE)) * jnp.abs(after - rough)
+    final = left == 0
+    before, a, c = _quotient(whole, *whole.apply(a, c)[:2])
+    after, *_ = _quotient(whole, a, c)
+    room_error = jnp.sqrt(TOLERANCE / jnp.where(final, 1.0, left)) * jnp.abs(after - rough)
     error = jnp.maximum(jnp.abs(after - before), room_error)
-    done = error <= jnp.maximum(floor, CONVERGED * jnp.abs(after))
+    done = ~final & (error <= jnp.maximum(floor, CONVERGED * jnp.abs(after)))
     values = jnp.where(done, after, rough)
     order = jnp.argsort(-sign * values.real, axis=1)[:, :count]
     values, done = (jnp.take_along_axis(x, order, axis=1) for x in (values, done))
-    return values, jnp.all(done)
+    return values, final | jnp.all(done)
 
 
-def _quotient(whole, vectors):
+def _quotient(whole, a, c):
     """The quotient lᵀ T r / lᵀ r, and T r."""
-    a, c = vectors
     size = jnp.sqrt(jnp.sum(jnp.abs(a) ** 2 + jnp.abs(c) ** 2, axis=-1, keepdims=True))
     a, c = (x / jnp.where(size > 0, size, 1.0) for x in (a, c))
     new_a, new_c, la, lc = whole.apply(a, c)
     bottom = jnp.sum(la * a + lc * c, axis=-1)
-    top = jnp.sum(la * new_a + lc * new_c, axis=-1)
-    safe = jnp.abs(bottom) > 0
-    return whole.aspect * jnp.where(safe, top / jnp.where(safe, bottom, 1.0), 0.0), (new_a, new_c)
+    top = whole.aspect * jnp.sum(la * new_a + lc * new_c, axis=-1)
+    return jnp.where(bottom == 0, 0.0, top / jnp.where(bottom == 0, 1.0, bottom)), new_a, new_c
 
 
-def _first_success(attempts: list[tuple[Bool[Array, ""], object]]):
-    """Run the attempts whose condition holds, in turn, until one succeeds."""
+def _first_success(attempts, judge):
+    """Run the attempts whose condition holds, in turn, until the judge accepts a result.
+
+    Returns:
+        The last result, and whether it was accepted.
+    """
     allowed = jnp.stack([condition for condition, _ in attempts])
     runs = [run for _, run in attempts]
+    places = jnp.arange(len(runs))
 
     def turn(state):
-        index, _, _ = state
-        values, done = jax.lax.switch(index, runs)
-        later = allowed & (jnp.arange(len(runs)) > index)
-        return jnp.argmax(later), values, done
+        left, _, _ = state
+        index = jnp.argmax(left)
+        values, done = judge(*jax.lax.switch(index, runs))
+        return left & (places > index), values, done
 
-    blank = jax.eval_shape(runs[0])[0]
-    start = (jnp.argmax(allowed), jnp.zeros(blank.shape, blank.dtype), jnp.array(False))
-    return jax.lax.while_loop(lambda state: ~state[2], turn, start)[1]
+    values, done = jax.eval_shape(lambda: judge(*runs[0]()))
+    start = (allowed, jnp.zeros(values.shape, values.dtype), jnp.zeros(done.shape, bool))
+    return jax.lax.while_loop(lambda state: jnp.any(state[0]) & ~state[2], turn, start)[1:]

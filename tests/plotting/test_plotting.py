@@ -94,6 +94,12 @@ def test_limits_show_every_outlier_and_error_bar_of_every_layer(ax):
     assert bottom < 4.0 and top > 10.4
 
 
+def test_outliers_before_a_divergence_stay_readable(ax):
+    location = np.array([4.0, 4.5, 1e60])
+    plotting.outlier_path(ax, location, location > 4, edge=4.0, escape_step=0.5)
+    assert ax.get_yscale() == "symlog"
+
+
 def test_strength_is_measured_in_its_critical_value(ax):
     plotting.strength_path(ax, [0.0, 2.0], [2.0, 1.0])
     np.testing.assert_allclose(drawn(ax)[0], [[0, 0], [1, 2]])
