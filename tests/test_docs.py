@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import spectrax
+from spectrax import plotting
 
 matplotlib.use("Agg")
 
@@ -37,7 +38,7 @@ WITH_PYTHON = [
 def test_python_examples_run(path):
     namespace = {"__name__": "example"}
     for block in blocks(path, "python"):
-        exec(compile(block, str(path), "exec"), namespace)
+        exec(compile(block, f"<example in {path.name}>", "exec"), namespace)
 
 
 def test_readme_has_two_set_up_commands():
@@ -121,6 +122,22 @@ def test_docstring_example_runs(text, names, request):
     report = []
     doctest.DocTestRunner(optionflags=flags).run(test, out=report.append)
     assert not report, "".join(report)
+
+
+def public():
+    """Functions and classes that users call, under the names by which they call them."""
+    for module in (spectrax, plotting):
+        for name in dir(module):
+            value = getattr(module, name)
+            if name[0] != "_" and callable(value) and value is not spectrax.RESULTS:
+                yield pytest.param(value, id=name)
+
+
+@pytest.mark.parametrize("value", list(public()))
+def test_docstring_names_every_argument(value):
+    entries = re.findall(r"^ {4}([\w, ]+):", inspect.getdoc(value) or "", re.M)
+    named = re.findall(r"\w+", " ".join(entries))
+    assert set(inspect.signature(value).parameters) <= {*named, "self"}
 
 
 def test_cited_sections_exist():

@@ -21,7 +21,9 @@ def draw(report):
 
     from spectrax import plotting
 
-    shown = np.unique(np.linspace(0, len(report.layers) - 1, MOST_LAYERS).round().astype(int))
+    shown = np.unique(
+        np.linspace(0, len(report.layers) - 1, MOST_LAYERS).round().astype(int)
+    ).tolist()
     colors = dict(zip(shown, plotting.sequence(max(len(shown), 2), "plasma"), strict=False))
     columns = 1 + len(shown)
     with plotting.style():

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program.gaussian import GaussianOps
 from spectrax.program.plan import Plan, Variances, make_plan
-from spectrax.program.tapes import Tapes, blank_tapes, stack_rows, write
+from spectrax.program.tapes import Tapes, blank_tapes, extend, stack_rows, write
 
 
 class Task(eqx.Module):
@@ -71,13 +71,23 @@ class History(eqx.Module):
     Args:
         tapes: correlations and responses.
         seen: observations, leading axis time.
-        live: whether all numbers of a step were finite; once not, later rows are zero. None in a
-            tangent.
+        live: for each step of the program, whether all numbers were finite; once not,
+            later rows are zero. None in a tangent.
     """
 
     tapes: Tapes
     seen: dict
     live: Bool[Array, " n"] | None
+
+    @property
+    def num_steps(self) -> int:
+        """Steps in all, those of programs before included."""
+        return jax.tree.leaves(self.tapes)[0].shape[0]
+
+    @property
+    def first(self) -> int:
+        """First step of the program itself."""
+        return self.num_steps - self.live.shape[0]
 
 
 def segments(first: int, n: int) -> list[tuple[int, int]]:
@@ -97,52 +107,26 @@ def sweep(task: Task) -> History:
             tapes, live = carry
             rows, seen, finite = part.row(tapes, t, live)
             live = live & finite
-            rows, seen = _where(live, (rows, seen))
+            rows, seen = where_live(live, (rows, seen))
             return (write(tapes, rows, t), live), (seen, live)
 
-        (tapes, live), ys = jax.lax.scan(step, (_extend(tapes, hi), live), jnp.arange(lo, hi))
+        (tapes, live), ys = jax.lax.scan(step, (extend(tapes, hi), live), jnp.arange(lo, hi))
         out.append(ys)
     seen, lives = jax.tree.map(lambda *x: jnp.concatenate(x), *out)
     return History(tapes, seen, lives)
 
 
-def tangent_sweep(task: Task, history: History, task_dot: Task) -> tuple[Tapes, dict]:
-    """Tangents of tapes and observations: at step t, the derivative of row t at the final tapes.
-
-    It is linear in `task_dot` and JAX transposes it to the sweep that runs backward in time.
-    """
-    n, out = task.coordinates.shape[0], []
-    dots = jax.tree.map(jnp.zeros_like, task.blank(task.first))
-    if task_dot.start is not None:
-        dots = eqx.combine(dots | task_dot.start, dots)
-    for lo, hi in segments(task.first, n):
-        tapes = {name: tape.cut(hi) for name, tape in history.tapes.items()}
-
-        def step(dots, t, tapes=tapes, hi=hi):
-            live = history.live[t - task.first]
-
-            def row(task, tapes):
-                return task.cut(hi).row(tapes, t, live)[:2]
-
-            rows_dot, seen_dot = _where(live, tangent(row, (task, tapes), (task_dot, dots)))
-            return write(dots, rows_dot, t), seen_dot
-
-        dots, ys = jax.lax.scan(step, _extend(dots, hi), jnp.arange(lo, hi))
-        out.append(ys)
-    return dots, jax.tree.map(lambda *x: jnp.concatenate(x), *out)
-
-
 def update(task: Task, tapes: Tapes, live: Bool[Array, " n"] | None = None) -> tuple[Tapes, dict]:
     """The self-consistency map: all rows at once from given tapes. Its fixed point is the limit."""
-    steps = jnp.arange(task.coordinates.shape[0])
-    live = jnp.ones_like(steps, bool) if live is None else live
+    n = task.coordinates.shape[0]
+    live = jnp.ones(n - task.first, bool) if live is None else live
 
     def row(t, live):
         rows, seen, _ = task.row(tapes, t, live)
-        return _where(live, (rows, seen))
+        return where_live(live, (rows, seen))
 
-    rows, seen = jax.vmap(row)(steps, live)
-    return stack_rows(rows), seen
+    rows, seen = jax.vmap(row)(jnp.arange(task.first, n), live)
+    return stack_rows(rows, task.blank(n)), seen
 
 
 def tangent(f: Callable, primals: tuple, tangents: tuple):
@@ -151,9 +135,6 @@ def tangent(f: Callable, primals: tuple, tangents: tuple):
     return eqx.combine(dot, jax.tree.map(jnp.zeros_like, out))
 
 
-def _extend(tapes: Tapes, n: int) -> Tapes:
-    return {name: tape.extend(n) for name, tape in tapes.items()}
-
-
-def _where(keep: Bool[Array, ""], tree):
-    return jax.tree.map(lambda x: jnp.where(keep, x, jnp.zeros_like(x)), tree)
+def where_live(live: Bool[Array, ""], tree):
+    """Zero where a step is not finite."""
+    return jax.tree.map(lambda x: jnp.where(live, x, jnp.zeros_like(x)), tree)

@@ -9,7 +9,8 @@ import lineax as lx
 import optimistix as optx
 from jaxtyping import Array, Float
 
-from spectrax.program.causal import History, Task, sweep, tangent, tangent_sweep, update
+from spectrax.program.causal import History, Task, sweep, tangent, update
+from spectrax.program.adjoint import causal_tangent
 from spectrax.program.tapes import Tapes
 
 
@@ -41,7 +42,6 @@ class Iteration(AbstractSolver):
 
     def solve(self, task: Task) -> History:
         """The limit of the program."""
-        live = jnp.ones(task.coordinates.shape[0], bool)
         found = optx.fixed_point(
             lambda tapes, task: update(task, tapes)[0],
             self.solver,
@@ -51,7 +51,8 @@ class Iteration(AbstractSolver):
             throw=False,
         )
         tapes, seen = update(task, found.value)
-        return History(tapes, seen, live & (found.result == optx.RESULTS.successful))
+        found = jnp.full(task.coordinates.shape[0], found.result == optx.RESULTS.successful)
+        return History(tapes, seen, found)
 
 
 class AbstractAdjoint(eqx.Module):
@@ -70,7 +71,7 @@ class CausalAdjoint(AbstractAdjoint):
 
     def tangent(self, task: Task, history: History, task_dot: Task) -> tuple[Tapes, dict]:
         """Tangents of tapes and observations, linear in `task_dot`."""
-        return tangent_sweep(task, history, task_dot)
+        return causal_tangent(task, history, task_dot)
 
 
 class ImplicitAdjoint(AbstractAdjoint):

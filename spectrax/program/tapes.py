@@ -37,6 +37,18 @@ class Tape(eqx.Module):
         gram = put(gram, jnp.moveaxis(row.gram, 0, -1), 2)
         return Tape(put(self.coef, row.coef), put(self.const, row.const), gram)
 
+    def take(self, t: Int[Array, ""]) -> "Tape":
+        """The transpose of `write`: what the entries made from row t add up to."""
+
+        def get(x, axis=0):
+            return jax.lax.dynamic_index_in_dim(x, t, axis, keepdims=False)
+
+        if self.coef is None:
+            return Tape(None, None, get(self.gram))
+        n, row, column = self.gram.shape[0], get(self.gram), get(self.gram, 2)
+        other = jnp.where(jnp.arange(n)[:, None, None] == t, 0.0, column)  # the corner counts once
+        return Tape(get(self.coef), get(self.const), row + jnp.moveaxis(other, -1, 0))
+
     def cut(self, n: int) -> "Tape":
         """The first n steps."""
         if self.coef is None:
@@ -77,16 +89,62 @@ def write(tapes: Tapes, rows: Tapes, t: Int[Array, ""]) -> Tapes:
     return {name: tape.write(rows[name], t) for name, tape in tapes.items()}
 
 
-def stack_rows(rows: Tapes) -> Tapes:
-    """Tapes from rows stacked along a new first axis: the lower triangle mirrored into `gram`."""
+def add_row(tapes: Tapes, rows: Tapes, t: Int[Array, ""]) -> Tapes:
+    """Add to row t of every tape."""
 
-    def stack(tape: Tape) -> Tape:
+    def add(tape: Tape, row: Tape) -> Tape:
+        old = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, t, 0, False), tape)
+        return tape.write(jax.tree.map(jnp.add, old, row), t)
+
+    return {name: add(tape, rows[name]) for name, tape in tapes.items()}
+
+
+def take_row(tapes: Tapes, t: Int[Array, ""]) -> Tapes:
+    """The transpose of `write`."""
+    return {name: tape.take(t) for name, tape in tapes.items()}
+
+
+def cut(tapes: Tapes, n: int) -> Tapes:
+    """The first n steps of every tape."""
+    return {name: tape.cut(n) for name, tape in tapes.items()}
+
+
+def extend(tapes: Tapes, n: int) -> Tapes:
+    """Room for n steps in every tape."""
+    return {name: tape.extend(n) for name, tape in tapes.items()}
+
+
+def put_corner(tapes: Tapes, corner: Tapes) -> Tapes:
+    """Tapes with their first steps replaced."""
+    return jax.tree.map(
+        lambda x, part: jax.lax.dynamic_update_slice(x, part, (0,) * x.ndim), tapes, corner
+    )
+
+
+def add_start(tapes: Tapes, start: Tapes | None) -> Tapes:
+    """Tapes plus what is there of others of the same length."""
+    if start is None:
+        return tapes
+    zeros = jax.tree.map(jnp.zeros_like, tapes)
+    return jax.tree.map(jnp.add, tapes, eqx.combine(zeros | start, zeros))
+
+
+def stack_rows(rows: Tapes, blank: Tapes) -> Tapes:
+    """Enter rows, stacked along a new first axis, as the last ones of blank tapes."""
+
+    def stack(row: Tape, tape: Tape) -> Tape:
+        first = tape.gram.shape[0] - row.gram.shape[0]
+
+        def enter(x, part):
+            return x.at[first:].set(part)
+
         if tape.coef is None:
-            return tape
+            return Tape(None, None, enter(tape.gram, row.gram))
         n, w = tape.gram.shape[:2]
-        lower = tape.gram.reshape(n * w, n * w)
+        lower = enter(tape.gram, row.gram).reshape(n * w, n * w)
         time = jnp.arange(n * w) // w
-        gram = jnp.where(time[:, None] >= time[None, :], lower, lower.T)
-        return Tape(tape.coef, tape.const, gram.reshape(n, w, n, w))
+        gram = jnp.where(time[:, None] >= time[None, :], lower, lower.T)  # symmetric
+        gram = gram.reshape(n, w, n, w)
+        return Tape(enter(tape.coef, row.coef), enter(tape.const, row.const), gram)
 
-    return {name: stack(tape) for name, tape in rows.items()}
+    return {name: stack(row, blank[name]) for name, row in rows.items()}

@@ -89,4 +89,5 @@ class MarchenkoPastur(eqx.Module):
 
     def scaled(self, factor: ArrayLike) -> "MarchenkoPastur":
         """The law of factor × eigenvalue (factor positive)."""
-        return MarchenkoPastur(self.aspect, self.sigma * jnp.sqrt(_check.positive("factor", factor)))
+        _check.positive("factor", factor)
+        return MarchenkoPastur(self.aspect, self.sigma * jnp.sqrt(factor))

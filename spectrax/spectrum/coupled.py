@@ -1,7 +1,7 @@
 """Random matrices whose spikes remember them: the transfer matrix and what belongs to its law.
 
 What depends on the kind of matrix is here, as functions that another kind of spikes overrides with
-`register`; what follows from the eigenvalues of the transfer matrix is in `outliers.py`.
+`register`; what follows from the eigenvalues of the transfer matrix is in `outlier.py`.
 """
 
 from functools import singledispatch
@@ -40,9 +40,7 @@ def transfer_matrix(spikes: CoupledSpikes) -> Float[Array, "k k"]:
         [[1.125, 0.0], [0.75, 0.0]]
     """
     variance = spikes.sigma**2
-    product = assemble(
-        spikes.Ce, spikes.Cf, variance * spikes.Re, variance * spikes.Rf, spikes.K
-    )
+    product = assemble(spikes.Ce, spikes.Cf, variance * spikes.Re, variance * spikes.Rf, spikes.K)
     return spikes.aspect * product
 
 
@@ -87,9 +85,7 @@ def locate(spikes: CoupledSpikes, strength: Float[Array, " n"]) -> Float[Array, 
     return location(strength, spikes.aspect, spikes.sigma)
 
 
-def location(
-    strength: ArrayLike, aspect: ArrayLike, sigma: ArrayLike = 1.0
-) -> Float[Array, "..."]:
+def location(strength: ArrayLike, aspect: ArrayLike, sigma: ArrayLike = 1.0) -> Float[Array, "..."]:
     r"""Eigenvalue of $W^\top W$ made by a spike of strength $\theta^2$ beyond the threshold.
 
     $$z_\mathrm{out} = \frac{(\theta^2 + \sigma^2)(\theta^2 + \alpha_W \sigma^2)}{\theta^2}$$

@@ -4,18 +4,16 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 import optimistix as optx
-from jaxtyping import Array, Float, Inexact
+from jaxtyping import Array, Inexact
 
 from spectrax import _check
 from spectrax.seam import CoupledSpikes
 from spectrax.spectrum.bulk import MarchenkoPastur
 from spectrax.spectrum.coupled import bulk_edges, critical_strength
-from spectrax.spectrum.outliers import Outliers
+from spectrax.spectrum.outlier import Outliers
 
 
-def response_matrix(
-    spikes: CoupledSpikes, z: Inexact[Array, ""] | float
-) -> Inexact[Array, "n n"]:
+def response_matrix(spikes: CoupledSpikes, z: Inexact[Array, ""] | float) -> Inexact[Array, "n n"]:
     r"""Matrix of the linear system for $(c, R^v, d, R^w)$, singular where z is an outlier.
 
     $$c = m(\sigma^2R_e d + C_e b), \quad R^v = m R_e^\top b, \quad

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from spectrax import _check
 from spectrax.seam import CoupledSpikes, TrainedWeights
 from spectrax.spectrum.coupled import critical_strength
-from spectrax.spectrum.outliers import Outliers, classify
+from spectrax.spectrum.outlier import Outliers, classify
 from spectrax.spectrum.trajectory import CHUNK, strengths_at
 
 
@@ -29,9 +29,7 @@ def strength_path(weights: TrainedWeights, count: int = 1) -> Float[Array, "step
     return _path(weights, count, 1.0)[0]
 
 
-def outlier_path(
-    weights: TrainedWeights, count: int = 1, *, side: str = "above"
-) -> Outliers:
+def outlier_path(weights: TrainedWeights, count: int = 1, *, side: str = "above") -> Outliers:
     """Outliers after t = 0 … T updates, as `outliers` reports them for one step.
 
     Args:
@@ -95,7 +93,7 @@ def escape_time_of(weights: TrainedWeights) -> Float[Array, ""]:
         The time in steps, +inf (with zero derivative) if there is no escape up to T.
 
     Source: theory page, section 1.4.
-    """  # noqa: D205
+    """
     return _escape(weights)
 
 
@@ -128,10 +126,9 @@ def _crossing(weights):
         steps = jnp.minimum(start + jnp.arange(CHUNK), last)
         margins = jnp.concatenate([margins[1:], _margins(weights, steps)])  # from start - 1 on
         outside = margins[1:] > 0
-        first = jnp.argmax(outside)
+        first = jnp.where(jnp.any(outside), jnp.argmax(outside), len(steps) - 1)
         step = jnp.where(jnp.any(outside), steps[first], jnp.inf)
-        pair = jnp.where(jnp.any(outside), jnp.stack([margins[first], margins[first + 1]]), margins[-2:])
-        return start + CHUNK, step, pair
+        return start + CHUNK, step, margins[first + jnp.arange(2)]
 
     def unfinished(state):
         start, step, _ = state

@@ -37,8 +37,8 @@ def strengths_at(
 ) -> tuple[Float[Array, "steps count"], Float[Array, "steps count"]]:
     r"""Strengths $\theta^2$ of the weight after each of the given numbers of updates.
 
-    The derivative is $l^\top d\mathcal{T}\, r / l^\top r$ with eigenvectors lifted to the kernels of
-    the whole training, in both modes, to first order; the imaginary part counts as constant.
+    The derivative is $l^\top d\mathcal{T}\, r / l^\top r$ with eigenvectors lifted to the kernels
+    of the whole training, in both modes, to first order; the imaginary part counts as constant.
 
     Args:
         weights: spikes of every step; with a kernel that is not finite they count as zero.
@@ -111,19 +111,21 @@ def _vectors(weights, steps, *, count, sign):
         values, a, c = leading_vectors(small.matrix(), m, sign)
         return values, *_lift(weights, steps, chosen, small, values, a, c)
 
-    def whole(sizes):
-        if not sizes[1:]:
-            return compressed(few) if sizes[0] == n and few else solve(all_fields(weights, sizes[0]))
-        here = partial(all_fields, weights, sizes[0])
-        return jax.lax.cond(fields <= sizes[0], lambda: solve(here()), lambda: whole(sizes[1:]))
-
     def compressed(rooms):
         if not rooms:
             return solve(all_fields(weights, n))
         chosen, _, rank = few_fields(weights, fields, rooms[0])
         return jax.lax.cond(rank <= rooms[0], lambda: solve(chosen), lambda: compressed(rooms[1:]))
 
-    values, ra, rc, la, lc = whole(exact)
+    if exact[0] == n:
+        result = compressed([])
+    else:
+        result = jax.lax.cond(
+            fields <= exact[0],
+            lambda: solve(all_fields(weights, exact[0])),
+            lambda: compressed(few),
+        )
+    values, ra, rc, la, lc = result
     return values[:, :count], _dual(values, count, ra, rc, la, lc)
 
 

@@ -128,9 +128,11 @@ def overlaps(
 ) -> Float[Array, "count n n"]:
     r"""Overlaps of the outliers' singular vectors with the fields of the spikes.
 
-    $$\tfrac1M (v\cdot e_k)(v\cdot e_l) = \Big[\frac{r\, l^\top \mathcal{L} S}{l^\top r}\Big]_{c_k,l}
-      \frac{-m}{\theta^2}\frac{dz}{dx}, \qquad S = \begin{bmatrix}\sigma^2R_e^\top\\ C_e\end{bmatrix},
-      \quad \mathcal{L} = \begin{bmatrix} I & K\\ 0 & I\end{bmatrix}$$
+    $$\frac1M (v\cdot e_k)(v\cdot e_l) =
+      \Big[\frac{r\, l^\top \mathcal{L} S}{l^\top r}\Big]_{c_k,l}
+      \frac{-m}{\theta^2}\frac{dz}{dx}, \qquad
+      S = \begin{bmatrix}\sigma^2R_e^\top\\ C_e\end{bmatrix}, \quad
+      \mathcal{L} = \begin{bmatrix} I & K\\ 0 & I\end{bmatrix}$$
 
     with the unit right singular vector v, $x = 1/\theta^2$, $m = x/(1+\sigma^2x)$ and
     $dz/dx = -1/x^2 + \alpha_W\sigma^4$. Equal strengths (class copies) have no separate vectors:

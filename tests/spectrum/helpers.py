@@ -1,0 +1,97 @@
+"""Spikes with known answers, and the checks that several files use."""
+
+import functools
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from oracles import deep_linear_kernels
+
+from spectrax.seam import CoupledSpikes, TrainedWeights
+from spectrax.spectrum import complex_excess
+
+CASES = json.loads((pathlib.Path(__file__).parents[1] / "data" / "cases.json").read_text())
+COUPLED = CASES["coupled_spikes"]
+TRAININGS = CASES["deep_linear"]
+PARAMETERS = ("alpha", "nu", "eta", "gamma0", "sigma", "parameterization", "data")
+
+
+def spikes_of(case) -> CoupledSpikes:
+    names = ("Ce", "Cf", "Re", "Rf", "K", "aspect", "sigma")
+    return CoupledSpikes(**{name: jnp.asarray(case[name], float) for name in names})
+
+
+def one_spike(size, aspect, sigma=1.0) -> CoupledSpikes:
+    """A classical spike: fields that know nothing of the matrix."""
+    one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
+    return CoupledSpikes(one, one, none, none, size * one, jnp.asarray(aspect), jnp.asarray(sigma))
+
+
+def own_image(size, aspect=3.0) -> CoupledSpikes:
+    """The spike f = W0 e, K = size: its strength is aspect * (2 size + size^2)."""
+    one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
+    return CoupledSpikes(one, one, none, one, size * one, jnp.asarray(aspect), jnp.asarray(1.0))
+
+
+def weights_of(kernels, layer) -> TrainedWeights:
+    return TrainedWeights(**{k: jnp.asarray(v) for k, v in kernels.layer(layer).items()})
+
+
+@functools.cache
+def case_kernels(index):
+    case = TRAININGS[index]
+    return deep_linear_kernels(
+        case["depth"], case["num_steps"], **{name: case[name] for name in PARAMETERS}
+    )
+
+
+@functools.cache
+def training(depth=2, num_steps=12, layer=1, **parameters) -> TrainedWeights:
+    defaults = {"alpha": 4.0, "nu": 2.0, "eta": 0.03, "gamma0": 4.0}
+    return weights_of(deep_linear_kernels(depth, num_steps, **(defaults | parameters)), layer)
+
+
+def moved(build, parameter, value, step):
+    """build at parameter = value - step and + step, and its derivative between them."""
+    low, high = build(**{parameter: value - step}), build(**{parameter: value + step})
+    return low, high, jax.tree.map(lambda a, b: (b - a) / (2 * step), low, high)
+
+
+def assert_physical(spikes):
+    """No complex strength lies beyond the threshold (theory 1.2)."""
+    excess = complex_excess(spikes)
+    assert excess <= 0, f"A complex strength exceeds the critical one by {excess}."
+
+
+def assert_derivatives(f, x, direction, rtol=1e-5, step=1e-5):
+    """Forward mode agrees with central differences, reverse mode with forward mode."""
+
+    @jax.jit
+    def everything(x):  # one compilation
+        value, forward = jax.jvp(f, (x,), (direction,))
+        cotangent = jnp.cos(jnp.arange(value.size)).reshape(value.shape)
+        gradient = jax.vjp(f, x)[1](cotangent)[0]
+        pairs = zip(*map(jax.tree.leaves, (gradient, direction)), strict=True)
+        return value, forward, jnp.vdot(cotangent, forward), sum(jnp.vdot(g, d) for g, d in pairs)
+
+    low, high = (
+        everything(jax.tree.map(lambda a, d: a + s * step * d, x, direction))[0] for s in (-1, 1)
+    )
+    _, forward, one, other = everything(x)
+    difference = (high - low) / (2 * step)
+    scale = np.max(np.abs(difference)) + 1e-3
+    np.testing.assert_allclose(forward, difference, rtol=rtol, atol=rtol * scale)
+    np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def random_direction(tree, seed=0):
+    """A random direction that keeps correlation matrices symmetric."""
+    rng = np.random.default_rng(seed)
+
+    def draw(leaf):
+        noise = 0.3 * rng.normal(size=leaf.shape)
+        return jnp.asarray(noise + noise.T if noise.ndim == 2 else noise)
+
+    return jax.tree.map(draw, tree)

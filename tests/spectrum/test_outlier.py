@@ -1,0 +1,187 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from spectrum.helpers import (
+    COUPLED,
+    assert_derivatives,
+    assert_physical,
+    one_spike,
+    own_image,
+    random_direction,
+    spikes_of,
+)
+
+from spectrax.seam import CoupledSpikes
+from spectrax.spectrum import margin, outliers, overlaps, strengths
+from spectrax.spectrum.coupled import bulk_edges
+
+SEEDS = 6
+
+
+def sampled(K, M, seed, aspect=2 / 3):
+    """One matrix of the reference cases: e₁ ~ N, f₁ = W₀e₁, e₂ = e₁ + W₀ᵀf₁, f₂ = W₀e₂."""
+    rng = np.random.default_rng(seed)
+    N = round(aspect * M)
+    W = rng.normal(size=(N, M)) / np.sqrt(M)
+    e1 = rng.normal(size=M)
+    e1 *= np.sqrt(M) / np.linalg.norm(e1)
+    f1 = W @ e1
+    e2 = e1 + W.T @ f1
+    e, f = np.stack([e1, e2]), np.stack([f1, W @ e2])
+    return W + f.T @ K @ e / M, e, f
+
+
+@pytest.mark.parametrize("index", [1, 2])
+def test_sampled_matrices_have_the_outlier(index):
+    case = COUPLED[index]
+    (expected,) = case["outlier_eigenvalues"]
+    errors = {}
+    for M in (300, 600):
+        tops = [
+            np.linalg.norm(sampled(np.array(case["K"]), M, seed)[0], 2) ** 2
+            for seed in range(SEEDS)
+        ]
+        mean, error = np.mean(tops), np.std(tops, ddof=1) / np.sqrt(SEEDS)
+        assert abs(mean - expected) < 4 * error, f"{M}: {mean} +- {error}, theory {expected}"
+        errors[M] = error
+    assert errors[600] < 0.02 * expected
+
+
+def test_sampled_singular_vectors_have_the_overlaps():
+    case = COUPLED[1]
+    spikes, M = spikes_of(case), 600
+    measured = {"right": [], "left": []}
+    for seed in range(SEEDS):
+        W, e, f = sampled(np.array(case["K"]), M, seed)
+        u, _, v = np.linalg.svd(W, full_matrices=False)
+        measured["right"].append(np.outer(e @ v[0], e @ v[0]) / len(v[0]))
+        measured["left"].append(np.outer(f @ u[:, 0], f @ u[:, 0]) / len(u))
+    for side, values in measured.items():
+        theory = overlaps(spikes, 1, side=side)[0]
+        error = np.std(values, axis=0, ddof=1) / np.sqrt(SEEDS)
+        assert np.all(error < 0.05 * np.abs(theory))
+        assert np.all(np.abs(np.mean(values, axis=0) - theory) < 4 * error)
+
+
+def test_overlap_of_a_classical_spike():
+    for size, aspect, sigma in ((2.0, 0.5, 1.0), (1.4, 3.0, 0.8)):
+        spikes = one_spike(size, aspect, sigma)
+        theta2, s2 = aspect * size**2, sigma**2
+        gap = theta2**2 - aspect * s2**2
+        right, left = (overlaps(spikes, side=side).item() for side in ("right", "left"))
+        np.testing.assert_allclose(right, gap / (theta2 * (theta2 + s2)), rtol=1e-12)
+        np.testing.assert_allclose(left, gap / (theta2 * (theta2 + aspect * s2)), rtol=1e-12)
+
+
+def test_overlaps_are_rank_one_and_vanish_without_an_outlier():
+    spikes = spikes_of(COUPLED[1])
+    both = overlaps(spikes, 2)
+    np.testing.assert_allclose(both[0], both[0].T, rtol=1e-9)
+    np.testing.assert_allclose(jnp.linalg.det(both[0]), 0.0, atol=1e-12)
+    assert jnp.all(both[1] == 0)
+    assert jnp.all(overlaps(one_spike(0.1, 1.0), side="left") == 0)
+
+
+def test_equal_outliers_share_the_overlap_with_their_space():
+    spikes = spikes_of(COUPLED[1])
+    kernels = (spikes.Ce, spikes.Cf, spikes.Re, spikes.Rf, spikes.K)
+    copies = CoupledSpikes(*(jnp.kron(x, jnp.eye(2)) for x in kernels), spikes.aspect, spikes.sigma)
+    found = outliers(copies, 2)
+    assert found.escaped.all() and jnp.ptp(found.location) < 1e-9
+    one = overlaps(spikes)[0]
+    np.testing.assert_allclose(overlaps(copies, 2).sum(axis=0), jnp.kron(one, jnp.eye(2)), atol=1e-9)
+
+
+def test_overlaps_differentiate():
+    spikes = spikes_of(COUPLED[1])
+    assert_derivatives(lambda s: overlaps(s)[0], spikes, random_direction(spikes))
+
+
+@pytest.mark.parametrize("a, strength, eigenvalue", [(0.9, -2.97, 0.0199), (0.6, -2.52, 0.2895)])
+def test_coupled_spikes_can_put_an_outlier_below_the_bulk(a, strength, eigenvalue):
+    spikes = own_image(-a)
+    found = outliers(spikes, 1, side="below")
+    np.testing.assert_allclose(found.strength, strength, rtol=1e-10)
+    np.testing.assert_allclose(found.location, eigenvalue, atol=5e-5)
+    assert found.escaped[0] and not outliers(spikes, 1).escaped[0]
+    rng = np.random.default_rng(0)
+    lowest = []
+    for _ in range(4):
+        W = rng.normal(size=(900, 300)) / np.sqrt(300)
+        e = np.ones(300)
+        W -= a / 300 * np.outer(W @ e, e)
+        lowest.append(np.linalg.norm(W, -2) ** 2)
+    error = np.std(lowest, ddof=1) / 2
+    assert abs(np.mean(lowest) - found.location[0]) < 4 * error < 0.1 * eigenvalue
+
+
+def test_below_the_bulk_the_order_is_ascending_and_the_edge_fills_up():
+    spikes = own_image(-0.3)  # strength -1.53 lies inside the threshold -sqrt(3)
+    found = outliers(spikes, side="below")
+    assert not found.escaped.any() and jnp.all(found.location == bulk_edges(spikes)[0])
+    two = jax.tree.map(lambda a, b: jax.scipy.linalg.block_diag(a, b) if a.ndim else a,
+                       own_image(-0.6), own_image(-0.9))  # fmt: skip
+    found = outliers(two, 3, side="below")
+    assert found.escaped.tolist() == [True, True, False]
+    assert jnp.all(jnp.diff(found.location) > 0)
+
+
+def test_a_square_matrix_has_no_outlier_below():
+    assert not outliers(own_image(-0.9, aspect=1.0), side="below").escaped.any()
+
+
+@pytest.mark.parametrize("size", [0.6, 1.4, 1.9])  # inside, just outside, outside
+def test_location_differentiates_on_both_sides_of_the_threshold(size):
+    spikes = one_spike(size, 0.3, 1.1)
+    assert outliers(spikes, 1).escaped[0] == (0.3 * size**2 > 1.21 * 0.3**0.5)
+    assert_derivatives(lambda s: outliers(s, 2).location, spikes, random_direction(spikes))
+
+
+def test_strengths_and_margin_differentiate_for_real_and_complex_leaders():
+    for index in (1, 3):
+        spikes = spikes_of(COUPLED[index])
+        direction = random_direction(spikes)
+        assert_derivatives(lambda s: jnp.append(strengths(s, 1), margin(s)), spikes, direction)
+    spikes = eqx.tree_at(lambda s: s.K, spikes_of(COUPLED[3]), jnp.diag(jnp.array([-0.3, -0.3])))
+    eigenvalues = np.linalg.eigvals(transfer(spikes))
+    assert abs(eigenvalues[np.argmax(eigenvalues.real)].imag) > 1e-3  # a complex pair leads
+    assert_physical(spikes)
+    assert_derivatives(lambda s: strengths(s, 1), spikes, random_direction(spikes))
+
+
+def transfer(spikes):
+    from spectrax.spectrum import transfer_matrix
+
+    return np.asarray(transfer_matrix(spikes))
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, 1e300])
+def test_an_element_that_is_not_finite_spoils_nothing(bad):
+    good = spikes_of(COUPLED[1])
+    broken = eqx.tree_at(lambda s: s.Cf, good, jnp.full((2, 2), bad))
+    batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), good, broken, good)
+
+    def observed(spikes):
+        found = outliers(spikes, 2)
+        total = found.location.sum() + margin(spikes) + overlaps(spikes).sum()
+        return total, found
+
+    (_, found), gradient = jax.jit(jax.vmap(jax.value_and_grad(observed, has_aux=True)))(batch)
+    single, alone = jax.grad(observed, has_aux=True)(good)
+    for all_, one in zip(jax.tree.leaves(gradient), jax.tree.leaves(single), strict=True):
+        assert jnp.all(jnp.isfinite(all_))
+        np.testing.assert_allclose(all_[0], one, rtol=1e-9, atol=1e-9)
+        np.testing.assert_array_equal(all_[0], all_[2])
+    np.testing.assert_allclose(found.location[2], alone.location, rtol=1e-12)
+    assert not found.escaped[1].any() and jnp.all(found.strength[1] == 0)
+    np.testing.assert_allclose(found.location[1], bulk_edges(good)[1])
+
+
+def test_wrong_arguments_are_named_in_one_sentence():
+    spikes = one_spike(1.0, 1.0)
+    with pytest.raises(ValueError, match="^Argument `count` must be an integer from 1 to 2, got 3"):
+        outliers(spikes, 3)
+    with pytest.raises(ValueError, match="^Argument `side` must be 'above' or 'below', got 'up'"):
+        outliers(spikes, side="up")
