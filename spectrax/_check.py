@@ -86,7 +86,9 @@ def gram(name: str, value, size: int):
     seen = _concrete(value)
     if seen is not None:
         if not np.allclose(seen, seen.T) or not np.isfinite(seen).all():
-            raise ValueError(f"Argument `{name}` must be symmetric and finite, got {seen.tolist()}.")
+            raise ValueError(
+                f"Argument `{name}` must be symmetric and finite, got {seen.tolist()}."
+            )
         lowest = np.linalg.eigvalsh(seen)[0]
         if lowest < -1e-10 * np.abs(seen).max():
             raise ValueError(

@@ -17,10 +17,15 @@ from spectrax.training.base import AbstractDMFT
 
 
 class Estimate(eqx.Module):
-    """Mean over seeds, and the standard error of that mean (NaN-free; +inf where not finite)."""
+    """Mean over seeds, and the standard error of that mean; +inf where not finite, never NaN.
 
-    mean: Float[Array, "..."]
-    stderr: Float[Array, "..."]
+    Args:
+        mean: of any shape.
+        stderr: of the same shape.
+    """
+
+    mean: Float[Array | np.ndarray, "..."]
+    stderr: Float[Array | np.ndarray, "..."]
 
 
 class EnsembleOrder(eqx.Module):

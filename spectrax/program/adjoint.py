@@ -11,8 +11,24 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from spectrax.program.causal import History, Task, segments, tangent, update, where_live
-from spectrax.program.tapes import Tapes, add_row, add_start, cut, put_corner, take_row
+from spectrax.program.causal import (
+    History,
+    Task,
+    all_linear,
+    segments,
+    tangent,
+    update,
+    where_live,
+)
+from spectrax.program.tapes import (
+    Tapes,
+    add_partial,
+    add_row,
+    add_to_partial,
+    cut,
+    put_corner,
+    take_row,
+)
 
 
 def causal_tangent(task: Task, history: History, task_dot: Task) -> tuple[Tapes, dict]:
@@ -39,18 +55,9 @@ def causal_tangent(task: Task, history: History, task_dot: Task) -> tuple[Tapes,
     def transpose_solve(_, b):
         return _backward(varied, fixed, history, b)
 
-    b = _all_linear((*jax.tree.map(jnp.zeros_like, (tapes, seen)), task_dot), task_dot)
+    b = all_linear((*jax.tree.map(jnp.zeros_like, (tapes, seen)), task_dot), task_dot)
     dots, seen_dot, _ = jax.lax.custom_linear_solve(matvec, b, solve, transpose_solve)
     return dots, seen_dot
-
-
-def _all_linear(tree, tangents):
-    """Make every leaf depend, with coefficient zero, on the tangents.
-
-    The transpose of a linear solve asks that all of its right-hand side be linear.
-    """
-    anchor = sum(x.ravel()[0] for x in jax.tree.leaves(tangents))
-    return jax.tree.map(lambda x: x + jnp.where(jnp.zeros_like(x, bool), anchor, 0.0), tree)
 
 
 def _partition(task: Task, task_dot: Task) -> tuple[Task, Task]:
@@ -69,7 +76,7 @@ def _forward(varied: Task, fixed: Task, history: History, b):
     """Tangent sweep: x_t = b_t + derivative of row t along (x_{<t}, parameters)."""
     b_tapes, b_seen, varied_dot = b
     first, n = history.first, history.num_steps
-    dots, out = add_start(cut(b_tapes, first), varied_dot.start), []
+    dots, out = add_partial(cut(b_tapes, first), varied_dot.start), []
     for lo, hi in segments(first, n):
 
         def step(dots, t, tapes=cut(history.tapes, hi)):
@@ -106,7 +113,6 @@ def _backward(varied: Task, fixed: Task, history: History, b):
         carry = (cut(bars, hi), varied_bar)
         (part, varied_bar), _ = jax.lax.scan(step, carry, jnp.arange(lo, hi), reverse=True)
         bars = put_corner(bars, part)
-    if varied_bar.start is not None:
-        start = add_start(varied_bar.start, cut(bars, first))
-        varied_bar = eqx.tree_at(lambda x: x.start, varied_bar, start)
+    start = add_to_partial(varied_bar.start, cut(bars, first))
+    varied_bar = eqx.tree_at(lambda x: x.start, varied_bar, start, is_leaf=lambda x: x is None)
     return bars, b_seen, varied_bar

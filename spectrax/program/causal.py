@@ -135,6 +135,15 @@ def tangent(f: Callable, primals: tuple, tangents: tuple):
     return eqx.combine(dot, jax.tree.map(jnp.zeros_like, out))
 
 
+def all_linear(tree, tangents):
+    """Make every leaf depend, with coefficient zero, on the tangents.
+
+    The transpose of a linear solve asks that all of its right-hand side be linear.
+    """
+    anchor = sum(x.ravel()[0] for x in jax.tree.leaves(tangents) if x.size)
+    return jax.tree.map(lambda x: x + jnp.where(jnp.zeros_like(x, bool), anchor, 0.0), tree)
+
+
 def where_live(live: Bool[Array, ""], tree):
     """Zero where a step is not finite."""
     return jax.tree.map(lambda x: jnp.where(live, x, jnp.zeros_like(x)), tree)

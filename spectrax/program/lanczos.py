@@ -82,5 +82,3 @@ def tridiagonal_eigenvalues(
     """Ritz values, descending."""
     inner = b[:-1]
     return jnp.linalg.eigvalsh(jnp.diag(a) + jnp.diag(inner, 1) + jnp.diag(inner, -1))[::-1]
-
-

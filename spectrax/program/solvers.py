@@ -9,7 +9,7 @@ import lineax as lx
 import optimistix as optx
 from jaxtyping import Array, Float
 
-from spectrax.program.causal import History, Task, sweep, tangent, update
+from spectrax.program.causal import History, Task, all_linear, sweep, tangent, update
 from spectrax.program.adjoint import causal_tangent
 from spectrax.program.tapes import Tapes
 
@@ -93,6 +93,7 @@ class ImplicitAdjoint(AbstractAdjoint):
             return update(task, tapes, history.live)
 
         forced = tangent(lambda task: F(task, history.tapes)[0], (task,), (task_dot,))
+        forced = all_linear(forced, task_dot)
         _, product = jax.linearize(lambda x: F(task, x)[0], history.tapes)
 
         def matvec(x):
@@ -139,4 +140,3 @@ def residual(task: Task, history: History) -> Float[Array, ""]:
 
     gaps = jax.tree.map(gap, tapes, history.tapes)
     return jnp.stack(jax.tree.leaves(gaps)).max()
-

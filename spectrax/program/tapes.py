@@ -121,12 +121,23 @@ def put_corner(tapes: Tapes, corner: Tapes) -> Tapes:
     )
 
 
-def add_start(tapes: Tapes, start: Tapes | None) -> Tapes:
-    """Tapes plus what is there of others of the same length."""
-    if start is None:
-        return tapes
+def add_partial(tapes: Tapes, partial: Tapes | None) -> Tapes:
+    """Tapes plus others of the same length, of which some may be missing."""
     zeros = jax.tree.map(jnp.zeros_like, tapes)
-    return jax.tree.map(jnp.add, tapes, eqx.combine(zeros | start, zeros))
+    partial = {} if partial is None else partial
+    return jax.tree.map(jnp.add, tapes, eqx.combine(zeros | partial, zeros))
+
+
+def add_to_partial(partial: Tapes | None, tapes: Tapes) -> Tapes | None:
+    """The transpose: what is there of some tapes, plus the same parts of others."""
+    if partial is None:
+        return None
+
+    def add(x, y):
+        return None if x is None else x + y
+
+    kept = {name: tapes[name] for name in partial}
+    return jax.tree.map(add, partial, kept, is_leaf=lambda x: x is None)
 
 
 def stack_rows(rows: Tapes, blank: Tapes) -> Tapes:

@@ -1,5 +1,7 @@
 """Outliers as zeros of a determinant: the independent check of the transfer matrix."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import lineax as lx
@@ -70,6 +72,11 @@ def determinant_outliers(spikes: CoupledSpikes, count: int, grid: int = 512) -> 
     """
     _check.integer("grid", grid, 2)
     _check.integer("count", count, 1, grid)
+    return _determinant_outliers(spikes, count, grid)
+
+
+@partial(jax.jit, static_argnames=("count", "grid"))
+def _determinant_outliers(spikes, count, grid):
     fixed = jax.lax.stop_gradient(spikes)
     left, right, found = _brackets(fixed, count, grid)
     z = jax.vmap(lambda lo, hi, ok: _zero(spikes, fixed, lo, hi, ok))(left, right, found)

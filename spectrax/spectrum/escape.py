@@ -1,5 +1,7 @@
 """Outliers along a training, and the time at which the first of them leaves the bulk."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -11,6 +13,7 @@ from spectrax.spectrum.outlier import Outliers, classify
 from spectrax.spectrum.trajectory import CHUNK, strengths_at
 
 
+@partial(jax.jit, static_argnames=("count",))
 def strength_path(weights: TrainedWeights, count: int = 1) -> Float[Array, "steps count"]:
     r"""Real parts of the strengths $\theta^2(t)$ after t = 0 … T updates, descending.
 
@@ -29,6 +32,7 @@ def strength_path(weights: TrainedWeights, count: int = 1) -> Float[Array, "step
     return _path(weights, count, 1.0)[0]
 
 
+@partial(jax.jit, static_argnames=("count", "side"))
 def outlier_path(weights: TrainedWeights, count: int = 1, *, side: str = "above") -> Outliers:
     """Outliers after t = 0 … T updates, as `outliers` reports them for one step.
 
@@ -52,6 +56,7 @@ def outlier_path(weights: TrainedWeights, count: int = 1, *, side: str = "above"
     return jax.vmap(lambda *args: classify(*args, side))(bulk, real, imag)
 
 
+@jax.jit
 def margin_path(weights: TrainedWeights) -> Float[Array, " steps"]:
     r"""Distance to the threshold, $\max\mathrm{Re}\,\theta^2 - a^2\sigma^2\sqrt{\alpha_W}$.
 

@@ -30,13 +30,9 @@ def krylov(
     """
     weights, num = solution.weights(layer), _check.integer("num", num, 2)
     model = solution.model
-    probe = Lanczos(
-        f"W{layer}", model.space_of(layer + 1), model.space_of(layer), weights.sigma
-    )
+    probe = Lanczos(f"W{layer}", model.space_of(layer + 1), model.space_of(layer), weights.sigma)
     row = jnp.asarray(step) - 1
-    return lanczos(
-        model.task(), solution.order.tapes, probe, weights.coordinates[step], row, num
-    )
+    return lanczos(model.task(), solution.order.tapes, probe, weights.coordinates[step], row, num)
 
 
 def ritz_values(solution, layer: int, step: int | Int[Array, ""], *, num: int = 40):

@@ -1,5 +1,7 @@
 """Outliers, margin and overlaps: what the eigenvalues of the transfer matrix say."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -37,6 +39,7 @@ class Outliers(eqx.Module):
     strength: Float[Array, "*steps count"]
 
 
+@partial(jax.jit, static_argnames=("count",))
 def strengths(spikes: CoupledSpikes, count: int | None = None) -> Float[Array, " count"]:
     r"""Real parts of the eigenvalues $\theta^2$ of the transfer matrix, descending.
 
@@ -63,6 +66,7 @@ def strengths(spikes: CoupledSpikes, count: int | None = None) -> Float[Array, "
     return _leading(spikes, count)[0]
 
 
+@jax.jit
 def margin(spikes: CoupledSpikes) -> Float[Array, ""]:
     r"""Distance to the threshold, $\max \mathrm{Re}\,\theta^2 - \sigma^2\sqrt{\alpha_W}$.
 
@@ -73,6 +77,7 @@ def margin(spikes: CoupledSpikes) -> Float[Array, ""]:
     return strengths(spikes, 1)[0] - critical_strength(spikes)
 
 
+@partial(jax.jit, static_argnames=("count", "side"))
 def outliers(spikes: CoupledSpikes, count: int | None = None, *, side: str = "above") -> Outliers:
     r"""Eigenvalues outside the bulk: one for each real strength beyond the threshold.
 
@@ -123,6 +128,7 @@ def classify(
     return Outliers(jnp.where(outside, locate(spikes, safe), edge), outside, real)
 
 
+@partial(jax.jit, static_argnames=("count", "side"))
 def overlaps(
     spikes: CoupledSpikes, count: int = 1, *, side: str = "right"
 ) -> Float[Array, "count n n"]:
@@ -174,6 +180,7 @@ def overlaps(
     return jnp.where(found.escaped[:, None, None], slope[:, None, None] * residue, 0.0)
 
 
+@jax.jit
 def complex_excess(spikes: CoupledSpikes) -> Float[Array, ""]:
     r"""Largest $|\theta^2|$ of the complex strengths minus the critical strength.
 

@@ -59,7 +59,11 @@ def solve(
 
     Source: theory page, section 3.2.
     """
-    leaves = [x for x in jax.tree.leaves(model) if eqx.is_array(x) and jnp.isdtype(x.dtype, "real floating")]
+    leaves = [
+        x
+        for x in jax.tree.leaves(model)
+        if eqx.is_array(x) and jnp.isdtype(x.dtype, "real floating")
+    ]
     if not allow_float32 and any(x.dtype != jnp.float64 for x in leaves):
         raise ValueError(
             "Argument `model` has hyperparameters in single precision; call `spectrax.enable_x64()` "

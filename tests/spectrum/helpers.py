@@ -47,6 +47,12 @@ def case_kernels(index):
     )
 
 
+def prefix(weights, step) -> CoupledSpikes:
+    """The weight after `step` updates, cut to the fields that exist."""
+    spikes, n = weights.at(step), step * weights.num_classes
+    return jax.tree.map(lambda x: x[:n, :n] if x.ndim else x, spikes)
+
+
 @functools.cache
 def training(depth=2, num_steps=12, layer=1, **parameters) -> TrainedWeights:
     defaults = {"alpha": 4.0, "nu": 2.0, "eta": 0.03, "gamma0": 4.0}
@@ -76,9 +82,10 @@ def assert_derivatives(f, x, direction, rtol=1e-5, step=1e-5):
         pairs = zip(*map(jax.tree.leaves, (gradient, direction)), strict=True)
         return value, forward, jnp.vdot(cotangent, forward), sum(jnp.vdot(g, d) for g, d in pairs)
 
-    low, high = (
-        everything(jax.tree.map(lambda a, d: a + s * step * d, x, direction))[0] for s in (-1, 1)
-    )
+    def beside(shift):
+        return everything(jax.tree.map(lambda a, d: a + shift * d, x, direction))[0]
+
+    low, high = beside(-step), beside(step)
     _, forward, one, other = everything(x)
     difference = (high - low) / (2 * step)
     scale = np.max(np.abs(difference)) + 1e-3

@@ -3,21 +3,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.sparse.linalg import svds
 from spectrum.helpers import (
     COUPLED,
     assert_derivatives,
     assert_physical,
+    case_kernels,
     one_spike,
     own_image,
+    prefix,
     random_direction,
     spikes_of,
+    weights_of,
 )
 
 from spectrax.seam import CoupledSpikes
-from spectrax.spectrum import margin, outliers, overlaps, strengths
+from spectrax.spectrum import margin, outliers, overlaps, strengths, transfer_matrix
 from spectrax.spectrum.coupled import bulk_edges
 
-SEEDS = 6
+SEEDS = 8
 
 
 def sampled(K, M, seed, aspect=2 / 3):
@@ -33,29 +37,26 @@ def sampled(K, M, seed, aspect=2 / 3):
     return W + f.T @ K @ e / M, e, f
 
 
-@pytest.mark.parametrize("index", [1, 2])
-def test_sampled_matrices_have_the_outlier(index):
-    case = COUPLED[index]
+def test_sampled_matrices_have_the_outlier_up_to_an_error_that_shrinks():
+    case = COUPLED[1]
     (expected,) = case["outlier_eigenvalues"]
-    errors = {}
-    for M in (300, 600):
-        tops = [
-            np.linalg.norm(sampled(np.array(case["K"]), M, seed)[0], 2) ** 2
-            for seed in range(SEEDS)
-        ]
+    errors = []
+    for M in (400, 1600):
+        matrices = (sampled(np.array(case["K"]), M, seed)[0] for seed in range(SEEDS))
+        tops = [svds(W, 1, return_singular_vectors=False, random_state=0)[0] ** 2 for W in matrices]
         mean, error = np.mean(tops), np.std(tops, ddof=1) / np.sqrt(SEEDS)
         assert abs(mean - expected) < 4 * error, f"{M}: {mean} +- {error}, theory {expected}"
-        errors[M] = error
-    assert errors[600] < 0.02 * expected
+        errors.append(error)
+    assert errors[1] < 0.7 * errors[0] and errors[1] < 0.01 * expected
 
 
 def test_sampled_singular_vectors_have_the_overlaps():
     case = COUPLED[1]
-    spikes, M = spikes_of(case), 600
+    spikes, M = spikes_of(case), 1000
     measured = {"right": [], "left": []}
     for seed in range(SEEDS):
         W, e, f = sampled(np.array(case["K"]), M, seed)
-        u, _, v = np.linalg.svd(W, full_matrices=False)
+        u, _, v = svds(W, 1, random_state=0)
         measured["right"].append(np.outer(e @ v[0], e @ v[0]) / len(v[0]))
         measured["left"].append(np.outer(f @ u[:, 0], f @ u[:, 0]) / len(u))
     for side, values in measured.items():
@@ -91,7 +92,9 @@ def test_equal_outliers_share_the_overlap_with_their_space():
     found = outliers(copies, 2)
     assert found.escaped.all() and jnp.ptp(found.location) < 1e-9
     one = overlaps(spikes)[0]
-    np.testing.assert_allclose(overlaps(copies, 2).sum(axis=0), jnp.kron(one, jnp.eye(2)), atol=1e-9)
+    np.testing.assert_allclose(
+        overlaps(copies, 2).sum(axis=0), jnp.kron(one, jnp.eye(2)), atol=1e-9
+    )
 
 
 def test_overlaps_differentiate():
@@ -108,13 +111,14 @@ def test_coupled_spikes_can_put_an_outlier_below_the_bulk(a, strength, eigenvalu
     assert found.escaped[0] and not outliers(spikes, 1).escaped[0]
     rng = np.random.default_rng(0)
     lowest = []
-    for _ in range(4):
+    for _ in range(SEEDS):
         W = rng.normal(size=(900, 300)) / np.sqrt(300)
         e = np.ones(300)
         W -= a / 300 * np.outer(W @ e, e)
-        lowest.append(np.linalg.norm(W, -2) ** 2)
-    error = np.std(lowest, ddof=1) / 2
-    assert abs(np.mean(lowest) - found.location[0]) < 4 * error < 0.1 * eigenvalue
+        lowest.append(np.linalg.eigvalsh(W.T @ W)[0])
+    error = np.std(lowest, ddof=1) / np.sqrt(SEEDS)
+    assert error < 0.03 * eigenvalue
+    assert abs(np.mean(lowest) - found.location[0]) < 4 * error
 
 
 def test_below_the_bulk_the_order_is_ascending_and_the_edge_fills_up():
@@ -140,24 +144,16 @@ def test_location_differentiates_on_both_sides_of_the_threshold(size):
 
 
 def test_strengths_and_margin_differentiate_for_real_and_complex_leaders():
-    for index in (1, 3):
-        spikes = spikes_of(COUPLED[index])
+    early = prefix(weights_of(case_kernels(1), 0), 2)
+    for spikes, leader_is_complex in ((spikes_of(COUPLED[1]), False), (early, True)):
+        eigenvalues = np.linalg.eigvals(transfer_matrix(spikes))
+        assert (eigenvalues[np.argmax(eigenvalues.real)].imag != 0) == leader_is_complex
+        assert_physical(spikes)
         direction = random_direction(spikes)
         assert_derivatives(lambda s: jnp.append(strengths(s, 1), margin(s)), spikes, direction)
-    spikes = eqx.tree_at(lambda s: s.K, spikes_of(COUPLED[3]), jnp.diag(jnp.array([-0.3, -0.3])))
-    eigenvalues = np.linalg.eigvals(transfer(spikes))
-    assert abs(eigenvalues[np.argmax(eigenvalues.real)].imag) > 1e-3  # a complex pair leads
-    assert_physical(spikes)
-    assert_derivatives(lambda s: strengths(s, 1), spikes, random_direction(spikes))
 
 
-def transfer(spikes):
-    from spectrax.spectrum import transfer_matrix
-
-    return np.asarray(transfer_matrix(spikes))
-
-
-@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, 1e300])
+@pytest.mark.parametrize("bad", [jnp.nan, 1e308])  # the second overflows in products only
 def test_an_element_that_is_not_finite_spoils_nothing(bad):
     good = spikes_of(COUPLED[1])
     broken = eqx.tree_at(lambda s: s.Cf, good, jnp.full((2, 2), bad))

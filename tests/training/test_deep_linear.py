@@ -49,7 +49,9 @@ def test_spectra_of_the_reference_cases(index):
         location = np.asarray(sx.outlier_path(weights).location)[1:, 0]
         zero = np.abs(layer["top_strength"]) < 1e-12
         np.testing.assert_allclose(strength[zero], 0.0, atol=1e-10)
-        np.testing.assert_allclose(strength[~zero], np.array(layer["top_strength"])[~zero], atol=1e-6)
+        np.testing.assert_allclose(
+            strength[~zero], np.array(layer["top_strength"])[~zero], atol=1e-6
+        )
         np.testing.assert_allclose(location, layer["top_eigenvalue"], atol=1e-6)
         escape = sx.escape_time(solved(index), layer["layer"])
         expected = layer["escape_time_linear_interpolation"]
@@ -216,7 +218,10 @@ def test_a_solve_contains_every_shorter_one():
         ({"sigma": np.nan}, "Argument `sigma` must be finite, got nan."),
         ({"gamma0": np.inf}, "Argument `gamma0` must be finite, got inf."),
         ({"eta": -0.1}, "Argument `eta` must be non-negative, got -0.1."),
-        ({"eta": np.ones(3)}, r"Argument `eta` must be a scalar or of shape \(5,\), got shape \(3,\)."),
+        (
+            {"eta": np.ones(3)},
+            r"Argument `eta` must be a scalar or of shape \(5,\), got shape \(3,\).",
+        ),
         ({"nu": np.ones(2)}, r"Argument `nu` must be a scalar, got shape \(2,\)."),
         ({"data": "batch"}, "Argument `data` must be 'full_batch' or 'online', got 'batch'."),
         ({"num_classes": 0}, "Argument `num_classes` must be an integer of at least 1, got 0."),

@@ -157,7 +157,9 @@ def test_a_batch_with_divergent_elements_equals_the_loop():
         solution = sx.solve(model, throw=False)
         strength = sx.strengths(sx.spikes(solution, 0, 6), 1)[0]
         good = solution.result == sx.RESULTS.successful
-        return solution.test_loss[-1] + jnp.where(good, strength, 0.0), solution.stats["diverged_at"]
+        return solution.test_loss[-1] + jnp.where(good, strength, 0.0), solution.stats[
+            "diverged_at"
+        ]
 
     both = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
     one, many = jax.jit(both), jax.jit(jax.vmap(both, in_axes=(0, None)))

@@ -1,0 +1,1 @@
+"""Level 1: models of training, each a short program, and their solution."""
