@@ -1,1 +1,1 @@
-"""The calculus: a training algorithm is written once, as a program; interpreters give it meaning."""
+"""The calculus: an algorithm is written once, as a program; interpreters give it meaning."""

@@ -1,7 +1,7 @@
 r"""Linear optimizers, exactly: they act on the coordinates of a trained weight.
 
-$W(t) = a(t) A + \frac1{\mathrm{cols}}\sum_s c_s(t) g_s h_s^\top$: a linear Optax transformation that
-treats all entries of a matrix alike acts on $\theta = (a, c_0, \dots)$ as on the matrix itself.
+$W(t) = a(t) A + \frac1{\mathrm{cols}}\sum_s c_s(t) g_s h_s^\top$: a linear Optax transformation
+that treats all entries of a matrix alike acts on $\theta = (a, c_0, \dots)$ as on the matrix.
 Source: theory page, section P.
 """
 

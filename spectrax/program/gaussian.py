@@ -7,7 +7,8 @@ $$A x = u_{new} + \sigma^2 \sum_j [\text{coefficient of } x \text{ on } r_j]\, g
   \mathrm{Cov}(u_{new}, u_k) = \sigma^2 \langle x, x_k \rangle,$$
 
 where $g_j$ are the vectors to which $A^\top$ was applied before and $r_j$ the Gaussians born then;
-likewise $A^\top g$ with variance $\sigma^2\rho$, $\rho$ = rows / cols. Source: theory page, section P.
+likewise $A^\top g$ with variance $\sigma^2\rho$, $\rho$ = rows / cols.
+Source: theory page, section P.
 """
 
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from spectrax.program.tapes import Tape, Tapes
 
 
 class Coefficients(NamedTuple):
-    """A field's coefficients on the Gaussians of its space (also used for inner products with them).
+    """A field's coefficients on the Gaussians of its space, or its inner products with them.
 
     born: on those born at each step up to this one, (index, time, born);
     fixed: on those there from the start, (index, fixed).
@@ -148,7 +149,7 @@ class GaussianOps(AbstractOps):
         return weight
 
     def _combine(self, record: str, weight, now, space: str) -> Field:
-        """Linear combination of a record's fields: weights (k, t, width), (k, width) of this step."""
+        """Combine a record's fields with weights (k, t, width), and (k, width) for this step."""
         k = weight.shape[0]
         born = jnp.zeros((k, self.n, self.plan.born(space)))
         fixed = jnp.zeros((k, self.plan.num_fixed(space)))
@@ -215,7 +216,7 @@ class GaussianOps(AbstractOps):
         return jnp.where(self.earlier[:, None], inner, 0.0)
 
     def _dual(self, x: Field) -> Coefficients:
-        """Inner products of a field with the Gaussians of its space: covariance times coefficients."""
+        """Inner products with the Gaussians of a field's space: covariance times coefficients."""
         # Gaussians born after x may be correlated with it: a dual is good until the next birth.
         key = (id(x), *(self.now[name].count for name in self.plan.families(x.space)))
         if key not in self._duals:

@@ -139,10 +139,10 @@ class _Declarations(AbstractOps):
 
 
 class Variances(NamedTuple):
-    """Second moments of the base Gaussians, differentiable.
+    r"""Second moments of the base Gaussians, differentiable.
 
     born: record name to the variance of a born Gaussian per inner product of the inputs
-    ($\\sigma^2$ forward, $\\sigma^2\\rho$ backward); fixed: Gram matrices of the constants.
+    ($\sigma^2$ forward, $\sigma^2\rho$ backward); fixed: Gram matrices of the constants.
     """
 
     born: dict

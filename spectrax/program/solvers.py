@@ -9,8 +9,8 @@ import lineax as lx
 import optimistix as optx
 from jaxtyping import Array, Float
 
-from spectrax.program.causal import History, Task, all_linear, sweep, tangent, update
 from spectrax.program.adjoint import causal_tangent
+from spectrax.program.causal import History, Task, all_linear, sweep, tangent, update
 from spectrax.program.tapes import Tapes
 
 
@@ -103,7 +103,7 @@ class ImplicitAdjoint(AbstractAdjoint):
         return dots, tangent(F, (task, history.tapes), (task_dot, dots))[1]
 
     def _solve(self, matvec, b: Tapes) -> Tapes:
-        """Solve on a normalised right-hand side: tolerances of Krylov solvers are not scale-free."""
+        """Solve for a unit right-hand side: tolerances of Krylov solvers are not scale-free."""
         norm = optx.two_norm(b)
         scale = jnp.where(norm > 0, norm, 1.0)
         b = jax.tree.map(lambda x: x / scale, b)

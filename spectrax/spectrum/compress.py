@@ -73,9 +73,7 @@ def compress(
     The new fields are the old ones at the most informative times (pivoted Cholesky), made
     orthonormal. Fields that a step has not made yet do no harm: they are fields like any other,
     which K(t) leaves uncoupled. Strengths are right to about $\sqrt{\mathrm{tol}}$ above the
-    threshold; below it they can be more sensitive. Derivatives hold the choice of times fixed and
-    are right along families of kernels of the same numerical rank, such as trainings at different
-    hyperparameters.
+    threshold; below it they can be more sensitive.
 
     Args:
         weights: spikes of every step, n = steps × classes.
@@ -84,10 +82,12 @@ def compress(
             numerical rank shows in `residual`.
 
     Returns:
-        The compressed weights.
+        The compressed weights. They cannot be differentiated, because kernels beside the given ones
+        have another span: differentiate `strength_path` or `outlier_path`.
 
     Raises:
         ValueError: if rank is not between 1 and n.
+        NotImplementedError: if a derivative is taken.
 
     Source: theory page, section 1.3.
 
@@ -103,21 +103,31 @@ def compress(
     n = weights.Ce.shape[-1]
     rank = min(n, ROOM * weights.num_classes) if rank is None else rank
     _check.integer("rank", rank, 1, n)
-    e = select_times(jax.lax.stop_gradient(weights.Ce), rank, tol)
-    f = select_times(jax.lax.stop_gradient(weights.Cf), rank, tol)
-    Q, solve_e = _orthonormal(weights.Ce, e)
-    P, solve_f = _orthonormal(weights.Cf, f)
+    weights = _constant(weights)
+    e, f = select_times(weights.Ce, rank, tol), select_times(weights.Cf, rank, tol)
     return CompressedWeights(
-        Q=Q,
-        P=P,
-        Re=solve_e(weights.Re[e.times]) @ P,
-        Rf=solve_f(weights.Rf[f.times]) @ Q,
+        Q=e.Q,
+        P=f.Q,
+        Re=new_from_old(e, weights.Re) @ f.Q,
+        Rf=new_from_old(f, weights.Rf) @ e.Q,
         used_e=e.used,
         used_f=f.used,
         residual=jnp.stack([e.residual, f.residual]),
         coordinates=weights.coordinates,
         aspect=weights.aspect,
         sigma=weights.sigma,
+    )
+
+
+@jax.custom_jvp
+def _constant(weights):
+    return weights
+
+
+@_constant.defjvp
+def _no_derivative(primals, tangents):
+    raise NotImplementedError(
+        "Compressed weights cannot be differentiated: use `strength_path` or `outlier_path`."
     )
 
 
@@ -176,22 +186,10 @@ def select_times(
     return Times(Q, times, left, jnp.max(relative(rest)), jnp.arange(rank) < k)
 
 
-def triangle(chosen: Times) -> Float[Array, "rank rank"]:
-    """Lower triangle L with (chosen old fields) = L (new fields), identity where unused."""
+def new_from_old(chosen: Times, rows: Float[Array, "n m"]) -> Float[Array, "rank m"]:
+    """Rows of the new fields from rows of the old ones; zero where unused."""
     both = chosen.used[:, None] & chosen.used[None, :]
-    return jnp.where(both, jnp.tril(chosen.Q[chosen.times]), jnp.eye(len(chosen.times)))
-
-
-def _orthonormal(C, chosen):
-    """Differentiable Q, and the map from chosen old fields to new fields."""
-    both = chosen.used[:, None] & chosen.used[None, :]
-    gram = C[chosen.times][:, chosen.times]
-    # jitter of the size of rounding, far below tol, keeps the factor from breaking down
-    gram = gram + jnp.diag(4 * jnp.finfo(C.dtype).eps * jnp.diagonal(gram))
-    L = jnp.linalg.cholesky(jnp.where(both, gram, jnp.eye(len(chosen.times))))
-
-    def solve(rows):
-        new = jax.scipy.linalg.solve_triangular(L, rows, lower=True)
-        return jnp.where(chosen.used[:, None], new, 0.0)
-
-    return solve(C[chosen.times]).T, solve
+    triangle = jnp.tril(chosen.Q[chosen.times])  # (chosen old fields) = triangle (new fields)
+    triangle = jnp.where(both, triangle, jnp.eye(len(chosen.times)))
+    new = jax.scipy.linalg.solve_triangular(triangle, rows[chosen.times], lower=True)
+    return jnp.where(chosen.used[:, None], new, 0.0)

@@ -1,6 +1,5 @@
 """Small eigenproblems that stand for the spikes of many steps of a training."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Int
 
 from spectrax.seam import TrainedWeights
-from spectrax.spectrum.compress import select_times, triangle
+from spectrax.spectrum.compress import new_from_old, select_times
 from spectrax.spectrum.coupled import assemble
 
 TOLERANCE = 1e-13  # dropped variance; strengths err by about its root, polished ones by less
@@ -74,10 +73,7 @@ def few_fields(weights: TrainedWeights, fields: Int[Array, ""], room: int):
     pick = jax.vmap(lambda C: select_times(C, room, TOLERANCE, fields))(both)
     rank = jnp.max(jnp.sum(pick.used, axis=1))
     rank = jnp.where(jnp.max(pick.residual) > TOLERANCE, both.shape[1] + 1, rank)
-    rows = jnp.stack([weights.Re[pick.times[0]], weights.Rf[pick.times[1]]])  # (2, room, n)
-    solve = partial(jax.scipy.linalg.solve_triangular, lower=True)
-    rows = jax.vmap(solve)(jax.vmap(triangle)(pick), rows)
-    Re, Rf = jnp.where(pick.used[:, :, None], rows, 0.0)
+    Re, Rf = jax.vmap(new_from_old)(pick, jnp.stack([weights.Re, weights.Rf]))  # (room, n) each
     Ce, Cf = pick.used[:, :, None] * jnp.eye(room)
     return Fields(*pick.Q, Ce, Cf, Re, Rf, jnp.full(room, -1)), jnp.max(pick.left, axis=0), rank
 

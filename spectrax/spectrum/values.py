@@ -21,7 +21,7 @@ from spectrax.spectrum.reduce import (
 # fields are compressed into the room: the eigenvalues of its first ROUGH fields, polished in the
 # whole room, are taken if the polish converged. What does not fit there goes to LARGE.
 EXACT = (16, 32)
-ROOM, ROUGH = 24, (8, 12, 16)
+ROOM, ROUGH = 24, (8, 14)
 LARGE, LARGE_SIZES = 128, (64, 128)
 START = 1e-6  # begin with the size that explains all but this variance
 CONVERGED = 1e-6  # accepted error estimate, relative to the critical strength; errors are smaller

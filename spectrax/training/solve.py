@@ -66,8 +66,8 @@ def solve(
     ]
     if not allow_float32 and any(x.dtype != jnp.float64 for x in leaves):
         raise ValueError(
-            "Argument `model` has hyperparameters in single precision; call `spectrax.enable_x64()` "
-            "before building it, or pass `allow_float32=True`."
+            "Argument `model` has hyperparameters in single precision; call "
+            "`spectrax.enable_x64()` before building it, or pass `allow_float32=True`."
         )
     del interpreter
     if solver is None:

@@ -1,0 +1,1 @@
+"""Level 3: how hyperparameters depend on width, and what transfers."""
