@@ -73,7 +73,8 @@ def few_fields(weights: TrainedWeights, fields: Int[Array, ""], room: int):
     pick = jax.vmap(lambda C: select_times(C, room, TOLERANCE, fields))(both)
     rank = jnp.max(jnp.sum(pick.used, axis=1))
     rank = jnp.where(jnp.max(pick.residual) > TOLERANCE, both.shape[1] + 1, rank)
-    Re, Rf = jax.vmap(new_from_old)(pick, jnp.stack([weights.Re, weights.Rf]))  # (room, n) each
+    e, f = (jax.tree.map(lambda x, side=side: x[side], pick) for side in (0, 1))
+    Re, Rf = new_from_old(e, weights.Re), new_from_old(f, weights.Rf)  # (room, n)
     Ce, Cf = pick.used[:, :, None] * jnp.eye(room)
     return Fields(*pick.Q, Ce, Cf, Re, Rf, jnp.full(room, -1)), jnp.max(pick.left, axis=0), rank
 

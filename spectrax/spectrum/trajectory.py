@@ -157,7 +157,8 @@ def _dual(values, count, ra, rc, la, lc):
     dual = _inverse(gram)
     equal = equal[:, :count] & _nonzero(values)[:, None, :]
     mean = equal / jnp.maximum(equal.sum(axis=-1, keepdims=True), 1)
-    return Vectors(ra, rc, dual @ la, dual @ lc, mean)
+    keep = _nonzero(values)[..., None]  # zeros have no derivative, nor have kernels that overflow
+    return Vectors(*(jnp.where(keep, x, 0.0) for x in (ra, rc, dual @ la, dual @ lc)), mean)
 
 
 def _nonzero(values):

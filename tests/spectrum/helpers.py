@@ -26,17 +26,27 @@ def spikes_of(case) -> CoupledSpikes:
 def one_spike(size, aspect, sigma=1.0) -> CoupledSpikes:
     """A classical spike: fields that know nothing of the matrix."""
     one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
-    return CoupledSpikes(one, one, none, none, size * one, jnp.asarray(aspect), jnp.asarray(sigma))
+    return CoupledSpikes(one, one, none, none, size * one, *scalars(aspect, sigma))
 
 
 def own_image(size, aspect=3.0) -> CoupledSpikes:
     """The spike f = W0 e, K = size: its strength is aspect * (2 size + size^2)."""
     one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
-    return CoupledSpikes(one, one, none, one, size * one, jnp.asarray(aspect), jnp.asarray(1.0))
+    return CoupledSpikes(one, one, none, one, size * one, *scalars(aspect, 1.0))
+
+
+def scalars(*numbers):
+    """Arrays of the default type; weakly typed ones would be compiled for anew."""
+    return [jnp.asarray(number, float) for number in numbers]
+
+
+def padded(spikes, size) -> CoupledSpikes:
+    """The same spikes among more fields, which are zero: one shape, one compilation."""
+    return jax.tree.map(lambda x: jnp.pad(x, (0, size - len(x))) if x.ndim else x, spikes)
 
 
 def weights_of(kernels, layer) -> TrainedWeights:
-    return TrainedWeights(**{k: jnp.asarray(v) for k, v in kernels.layer(layer).items()})
+    return TrainedWeights(**{k: jnp.asarray(v, float) for k, v in kernels.layer(layer).items()})
 
 
 @functools.cache
@@ -71,26 +81,38 @@ def assert_physical(spikes):
     assert excess <= 0, f"A complex strength exceeds the critical one by {excess}."
 
 
-def assert_derivatives(f, x, direction, rtol=1e-5, step=1e-5):
-    """Forward mode agrees with central differences, reverse mode with forward mode."""
+def assert_derivatives(f, *points, rtol=1e-5, step=1e-5):
+    """Forward mode agrees with central differences, reverse mode with forward mode.
+
+    Args:
+        f: function of one pytree.
+        points: pairs (x, direction).
+        rtol: tolerance of the forward mode.
+        step: half width of the central differences, in units of direction.
+    """
 
     @jax.jit
-    def everything(x):  # one compilation
+    def everything(x, direction):  # one compilation
         value, forward = jax.jvp(f, (x,), (direction,))
         cotangent = jnp.cos(jnp.arange(value.size)).reshape(value.shape)
         gradient = jax.vjp(f, x)[1](cotangent)[0]
-        pairs = zip(*map(jax.tree.leaves, (gradient, direction)), strict=True)
-        return value, forward, jnp.vdot(cotangent, forward), sum(jnp.vdot(g, d) for g, d in pairs)
+        return value, forward, jnp.vdot(cotangent, forward), dot(gradient, direction)
 
-    def beside(shift):
-        return everything(jax.tree.map(lambda a, d: a + shift * d, x, direction))[0]
+    for x, direction in points:
+        low, high = (
+            everything(jax.tree.map(lambda a, d, h=h: a + h * d, x, direction), direction)[0]
+            for h in (-step, step)
+        )
+        _, forward, one, other = everything(x, direction)
+        difference = (high - low) / (2 * step)
+        scale = np.max(np.abs(difference)) + 1e-3
+        np.testing.assert_allclose(forward, difference, rtol=rtol, atol=rtol * scale)
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
-    low, high = beside(-step), beside(step)
-    _, forward, one, other = everything(x)
-    difference = (high - low) / (2 * step)
-    scale = np.max(np.abs(difference)) + 1e-3
-    np.testing.assert_allclose(forward, difference, rtol=rtol, atol=rtol * scale)
-    np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+def dot(gradient, direction):
+    """Sum of products of two pytrees."""
+    return sum(jax.tree.leaves(jax.tree.map(jnp.vdot, gradient, direction)))
 
 
 def random_direction(tree, seed=0):

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import deep_linear_kernels
-from spectrum.helpers import case_kernels, moved, prefix, training, weights_of
+from spectrum.helpers import case_kernels, prefix, training, weights_of
 
 from spectrax.spectrum import compress, margin, outliers, strengths, transfer_matrix
 
@@ -60,27 +59,14 @@ def test_the_scale_of_the_initial_matrix_is_carried_along():
     weights = type(weights)(
         weights.Ce, weights.Cf, weights.Re, weights.Rf, shrunk, weights.aspect, weights.sigma
     )
-    one, other = compress(weights).at(10), weights.at(10)
-    np.testing.assert_allclose(margin(one), margin(other), rtol=1e-7)
+    one, other = compress(weights, 1e-14).at(10), weights.at(10)
+    np.testing.assert_allclose(margin(one), margin(other), rtol=1e-6)
     np.testing.assert_allclose(outliers(one, 1).location, outliers(other, 1).location, rtol=1e-7)
 
 
-def test_derivatives_along_a_family_of_trainings():
-    def build(eta):
-        kernels = deep_linear_kernels(2, 24, alpha=4.0, nu=2.0, eta=eta, gamma0=4.0)
-        return weights_of(kernels, 1)
-
-    low, high, slope = moved(build, "eta", 0.03, 1e-5)
-    expected = (exact_strength(high, 20) - exact_strength(low, 20)) / 2e-5
-    weights = build(0.03)
-
-    def strength(weights):
-        return strengths(compress(weights, tol=1e-13, rank=24).at(20), 1)[0]
-
-    gradient = jax.jit(jax.grad(strength))(weights)
-    pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(slope), strict=True)
-    assert all(jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
-    np.testing.assert_allclose(sum(jnp.vdot(g, s) for g, s in pairs), expected, rtol=1e-5)
+def test_derivatives_are_refused_with_a_sentence():
+    with pytest.raises(NotImplementedError, match="^Compressed weights cannot be differentiated"):
+        jax.grad(lambda w: margin(compress(w).at(3)))(training(num_steps=12))
 
 
 def test_the_rank_is_checked():

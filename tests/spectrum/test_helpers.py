@@ -13,8 +13,8 @@ def test_unphysical_kernels_are_noticed():
 
 
 def test_wrong_derivatives_are_noticed():
-    x, direction = jnp.array([0.3, 0.7]), jnp.array([1.0, -2.0])
-    assert_derivatives(jnp.sin, x, direction)
+    point = jnp.array([0.3, 0.7]), jnp.array([1.0, -2.0])
+    assert_derivatives(jnp.sin, point)
 
     @jax.custom_jvp
     def wrong(x):
@@ -22,7 +22,7 @@ def test_wrong_derivatives_are_noticed():
 
     wrong.defjvp(lambda primals, tangents: (wrong(*primals), 1.0001 * tangents[0]))
     with pytest.raises(AssertionError):
-        assert_derivatives(wrong, x, direction)
+        assert_derivatives(wrong, point)
 
 
 def test_the_slope_of_moved_parameters():

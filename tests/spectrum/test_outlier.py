@@ -47,7 +47,7 @@ def test_sampled_matrices_have_the_outlier_up_to_an_error_that_shrinks():
         mean, error = np.mean(tops), np.std(tops, ddof=1) / np.sqrt(SEEDS)
         assert abs(mean - expected) < 4 * error, f"{M}: {mean} +- {error}, theory {expected}"
         errors.append(error)
-    assert errors[1] < 0.7 * errors[0] and errors[1] < 0.01 * expected
+    assert errors[1] < 0.7 * errors[0] and errors[1] < 0.02 * expected
 
 
 def test_sampled_singular_vectors_have_the_overlaps():
@@ -91,15 +91,13 @@ def test_equal_outliers_share_the_overlap_with_their_space():
     copies = CoupledSpikes(*(jnp.kron(x, jnp.eye(2)) for x in kernels), spikes.aspect, spikes.sigma)
     found = outliers(copies, 2)
     assert found.escaped.all() and jnp.ptp(found.location) < 1e-9
-    one = overlaps(spikes)[0]
-    np.testing.assert_allclose(
-        overlaps(copies, 2).sum(axis=0), jnp.kron(one, jnp.eye(2)), atol=1e-9
-    )
+    expected = jnp.kron(overlaps(spikes)[0], jnp.eye(2))
+    np.testing.assert_allclose(overlaps(copies, 2).sum(axis=0), expected, atol=1e-9)
 
 
 def test_overlaps_differentiate():
     spikes = spikes_of(COUPLED[1])
-    assert_derivatives(lambda s: overlaps(s)[0], spikes, random_direction(spikes))
+    assert_derivatives(lambda s: overlaps(s)[0], (spikes, random_direction(spikes)))
 
 
 @pytest.mark.parametrize("a, strength, eigenvalue", [(0.9, -2.97, 0.0199), (0.6, -2.52, 0.2895)])
@@ -136,43 +134,46 @@ def test_a_square_matrix_has_no_outlier_below():
     assert not outliers(own_image(-0.9, aspect=1.0), side="below").escaped.any()
 
 
-@pytest.mark.parametrize("size", [0.6, 1.4, 1.9])  # inside, just outside, outside
-def test_location_differentiates_on_both_sides_of_the_threshold(size):
-    spikes = one_spike(size, 0.3, 1.1)
-    assert outliers(spikes, 1).escaped[0] == (0.3 * size**2 > 1.21 * 0.3**0.5)
-    assert_derivatives(lambda s: outliers(s, 2).location, spikes, random_direction(spikes))
+def test_location_differentiates_on_both_sides_of_the_threshold():
+    inside, just_outside, outside = (one_spike(size, 0.3, 1.1) for size in (0.6, 1.5, 1.9))
+    assert not outliers(inside, 1).escaped[0] and outliers(just_outside, 1).escaped[0]
+    points = [(spikes, random_direction(spikes)) for spikes in (inside, just_outside, outside)]
+    assert_derivatives(lambda s: outliers(s, 2).location, *points)
 
 
 def test_strengths_and_margin_differentiate_for_real_and_complex_leaders():
     early = prefix(weights_of(case_kernels(1), 0), 2)
+    points = []
     for spikes, leader_is_complex in ((spikes_of(COUPLED[1]), False), (early, True)):
         eigenvalues = np.linalg.eigvals(transfer_matrix(spikes))
         assert (eigenvalues[np.argmax(eigenvalues.real)].imag != 0) == leader_is_complex
         assert_physical(spikes)
-        direction = random_direction(spikes)
-        assert_derivatives(lambda s: jnp.append(strengths(s, 1), margin(s)), spikes, direction)
+        points.append((spikes, random_direction(spikes)))
+    assert_derivatives(lambda s: jnp.append(strengths(s, 1), margin(s)), *points)
 
 
-@pytest.mark.parametrize("bad", [jnp.nan, 1e308])  # the second overflows in products only
-def test_an_element_that_is_not_finite_spoils_nothing(bad):
+def test_elements_that_are_not_finite_spoil_nothing():
     good = spikes_of(COUPLED[1])
-    broken = eqx.tree_at(lambda s: s.Cf, good, jnp.full((2, 2), bad))
-    batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), good, broken, good)
+    # the last one overflows in products only
+    batch = [good, *(eqx.tree_at(lambda s: s.Cf, good, good.Cf * bad) for bad in (jnp.nan, 1e308))]
 
+    @jax.jit
+    @jax.vmap
     def observed(spikes):
-        found = outliers(spikes, 2)
-        total = found.location.sum() + margin(spikes) + overlaps(spikes).sum()
-        return total, found
+        def total(spikes):
+            found = outliers(spikes, 2)
+            return found.location.sum() + margin(spikes) + overlaps(spikes).sum(), found
 
-    (_, found), gradient = jax.jit(jax.vmap(jax.value_and_grad(observed, has_aux=True)))(batch)
-    single, alone = jax.grad(observed, has_aux=True)(good)
-    for all_, one in zip(jax.tree.leaves(gradient), jax.tree.leaves(single), strict=True):
-        assert jnp.all(jnp.isfinite(all_))
-        np.testing.assert_allclose(all_[0], one, rtol=1e-9, atol=1e-9)
-        np.testing.assert_array_equal(all_[0], all_[2])
-    np.testing.assert_allclose(found.location[2], alone.location, rtol=1e-12)
-    assert not found.escaped[1].any() and jnp.all(found.strength[1] == 0)
-    np.testing.assert_allclose(found.location[1], bulk_edges(good)[1])
+        return jax.value_and_grad(total, has_aux=True)(spikes)
+
+    (_, found), gradient = observed(jax.tree.map(lambda *x: jnp.stack(x), *batch))
+    (_, alone), slope = observed(jax.tree.map(lambda *x: jnp.stack(x), good, good, good))
+    for mixed, pure in zip(jax.tree.leaves(gradient), jax.tree.leaves(slope), strict=True):
+        assert jnp.all(jnp.isfinite(mixed))
+        np.testing.assert_allclose(mixed[0], pure[0], rtol=1e-12)
+    np.testing.assert_array_equal(found.location[0], alone.location[0])
+    assert not found.escaped[1:].any() and jnp.all(found.strength[1:] == 0)
+    np.testing.assert_allclose(found.location[1:], bulk_edges(good)[1])
 
 
 def test_wrong_arguments_are_named_in_one_sentence():

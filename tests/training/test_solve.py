@@ -1,6 +1,6 @@
 """Solvers and adjoints of one fixed point agree; failures are values."""
 
-from functools import cache
+from functools import cache, partial
 
 import equinox as eqx
 import jax
@@ -17,13 +17,13 @@ POINT = jnp.array([3.0, 1.5, 0.04, 2.5, 1.1, 0.2, 0.01, 0.1])
 T = 14
 
 
-def model_at(point, num_steps=T, **options):
-    return sx.DeepLinear(2, num_steps, **dict(zip(NAMES, point, strict=True)), **options)
+def model_at(point, depth=1, **options):
+    return sx.DeepLinear(depth, T, **dict(zip(NAMES, point, strict=True)), **options)
 
 
-def numbers(point, adjoint=None):
+def numbers(point):
     """Losses, and a strength and an outlier of each layer, all of one solve."""
-    solution = sx.solve(model_at(point), adjoint=adjoint)
+    solution = sx.solve(model_at(point, depth=2))
     found = [sx.outliers(sx.spikes(solution, layer, T), 1) for layer in (0, 1)]
     spectrum = [jnp.concatenate([x.strength, x.location]) for x in found]
     return jnp.concatenate([solution.train_loss, solution.test_loss, *spectrum])
@@ -59,18 +59,22 @@ def test_reverse_mode_is_forward_mode():
 
 @pytest.mark.parametrize("mode", [jax.jacfwd, jax.grad])
 def test_implicit_adjoint_is_the_causal_one(mode):
-    def total(x):
-        return numbers(x, sx.ImplicitAdjoint())[: 2 * T].sum()
+    def total(x, adjoint):
+        solution = sx.solve(model_at(x), adjoint=adjoint)
+        return jnp.sum(solution.train_loss + solution.test_loss) + jnp.sum(solution.order.Rg[1])
 
-    found = jax.jit(mode(total))(POINT)
-    np.testing.assert_allclose(found, forward_jacobian()[: 2 * T].sum(0), rtol=1e-8)
+    causal, implicit = (
+        jax.jit(mode(partial(total, adjoint=adjoint)))(POINT)
+        for adjoint in (sx.CausalAdjoint(), sx.ImplicitAdjoint())
+    )
+    np.testing.assert_allclose(implicit, causal, rtol=1e-8)
 
 
 def test_gradient_in_a_schedule():
     options = dict(zip(NAMES, POINT, strict=True))
 
     def loss(eta):
-        return sx.solve(sx.DeepLinear(2, T, **options | {"eta": eta})).test_loss[-1]
+        return sx.solve(sx.DeepLinear(1, T, **options | {"eta": eta})).test_loss[-1]
 
     schedule = jnp.linspace(0.05, 0.02, T)
     exact = central_differences(jax.jit(loss), schedule)
@@ -79,6 +83,7 @@ def test_gradient_in_a_schedule():
     assert found[-1] == 0.0  # the last update comes after the last loss
 
 
+@pytest.mark.slow
 def test_second_derivatives_forward_over_reverse():
     def loss(gamma0):
         return sx.solve(model_at(POINT.at[3].set(gamma0))).test_loss[-1]
@@ -101,28 +106,28 @@ def test_optimistix_finds_the_causal_solution(solver):
     swept = sx.solve(model_at(POINT))
     found = sx.solve(model_at(POINT), solver=solver)
     np.testing.assert_allclose(found.test_loss, swept.test_loss, rtol=1e-9)
-    np.testing.assert_allclose(found.order.Rh[1], swept.order.Rh[1], atol=1e-9)
+    np.testing.assert_allclose(found.order.Rg[1], swept.order.Rg[1], atol=1e-9)
 
 
 def test_picard_iteration_overflows_where_the_sweep_does_not():
-    rich = sx.DeepLinear(2, T, alpha=4.0, nu=1.0, eta=0.1, gamma0=16.0)
+    rich = sx.DeepLinear(1, 60, alpha=2.0, nu=1.0, eta=0.1, gamma0=8.0)
     iterated = sx.solve(rich, solver=optx.FixedPointIteration(1e-9, 1e-9), throw=False)
     swept = sx.solve(rich)
-    assert swept.stats["residual"] < 1e-11
+    assert swept.stats["residual"] < 1e-10
     assert iterated.result == sx.RESULTS.unconverged
     assert jnp.all(jnp.isfinite(swept.test_loss))
 
 
 def test_update_and_step_are_the_sweep():
     model = model_at(POINT)
-    order = model.initial()
+    order, step = model.initial(), eqx.filter_jit(lambda model, order, t: model.step(order, t))
     for t in range(T):
-        order = model.step(order, t)
+        order = step(model, order, jnp.asarray(t))
     swept = sx.solve(model).order
     for name in ("Ch", "Rh"):
         for ours, theirs in zip(getattr(order, name), getattr(swept, name), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-12)
-    again = model.update(swept)
+    again = eqx.filter_jit(lambda model, order: model.update(order))(model, swept)
     np.testing.assert_allclose(again.Cg[1], swept.Cg[1], rtol=1e-12)
 
 
@@ -130,9 +135,9 @@ def test_update_and_step_are_the_sweep():
 
 
 def test_divergence_names_its_step_and_spoils_nothing_before():
-    bad = sx.solve(sx.DeepLinear(2, T, alpha=3.0, nu=1.0, eta=3.0, gamma0=2.5), throw=False)
+    bad = sx.solve(sx.DeepLinear(1, T, alpha=3.0, nu=1.0, eta=6.0, gamma0=2.5), throw=False)
     step = int(bad.stats["diverged_at"])
-    fine = sx.solve(sx.DeepLinear(2, step, alpha=3.0, nu=1.0, eta=3.0, gamma0=2.5))
+    fine = sx.solve(sx.DeepLinear(1, step, alpha=3.0, nu=1.0, eta=6.0, gamma0=2.5))
     assert bad.result == sx.RESULTS.divergent
     assert bad.message == f"The training diverged at step {step}."
     np.testing.assert_allclose(bad.test_loss[:step], fine.test_loss[:step], rtol=1e-12)
@@ -144,8 +149,8 @@ def test_divergence_names_its_step_and_spoils_nothing_before():
 
 
 def test_divergence_raises_unless_told_not_to():
-    with pytest.raises(RuntimeError, match="The training diverged at step 4"):
-        sx.solve(sx.DeepLinear(2, T, alpha=3.0, nu=1.0, eta=3.0, gamma0=2.5))
+    with pytest.raises(RuntimeError, match="The training diverged at step"):
+        sx.solve(sx.DeepLinear(1, T, alpha=3.0, nu=1.0, eta=6.0, gamma0=2.5))
 
 
 def test_a_batch_with_divergent_elements_equals_the_loop():
@@ -153,7 +158,7 @@ def test_a_batch_with_divergent_elements_equals_the_loop():
     etas = jnp.geomspace(0.01, 10.0, 64)
 
     def loss(eta, nu):
-        model = sx.DeepLinear(1, 12, alpha=3.0, nu=nu, eta=eta, gamma0=2.5)
+        model = sx.DeepLinear(1, T, alpha=3.0, nu=nu, eta=eta, gamma0=2.5)
         solution = sx.solve(model, throw=False)
         strength = sx.strengths(sx.spikes(solution, 0, 6), 1)[0]
         good = solution.result == sx.RESULTS.successful
@@ -164,21 +169,21 @@ def test_a_batch_with_divergent_elements_equals_the_loop():
     both = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
     one, many = jax.jit(both), jax.jit(jax.vmap(both, in_axes=(0, None)))
     (values, steps), slopes = many(etas, 1.5)
-    assert (steps < 12).sum() > 5 and (steps == 12).sum() > 20
+    assert (steps < T).sum() > 5 and (steps == T).sum() > 20
     for i in range(0, 64, 3):
         (value, step), slope = one(etas[i], 1.5)
         assert step == steps[i]
         np.testing.assert_allclose(values[i], value, rtol=1e-9)
-        if step == 12:
+        if step == T:
             np.testing.assert_allclose([s[i] for s in slopes], slope, rtol=1e-7, atol=1e-9)
     assert not np.isnan(np.asarray(values)).any()
-    good = np.asarray(steps) == 12
+    good = np.asarray(steps) == T
     assert all(np.isfinite(np.asarray(slope)[good]).all() for slope in slopes)
 
 
 def test_vmap_of_solve_over_models():
     models = eqx.filter_vmap(lambda nu: model_at(POINT.at[1].set(nu)))(jnp.array([0.5, 1.0, 2.0]))
-    solutions = jax.vmap(sx.solve)(models)
+    solutions = jax.jit(jax.vmap(sx.solve))(models)
     single = sx.solve(model_at(POINT.at[1].set(2.0)))
     np.testing.assert_allclose(solutions.test_loss[2], single.test_loss, rtol=1e-10)
 
