@@ -11,8 +11,6 @@ likewise $A^\top g$ with variance $\sigma^2\rho$, $\rho$ = rows / cols.
 Source: theory page, section P.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,17 +20,6 @@ from spectrax.program.field import Field
 from spectrax.program.interface import AbstractOps, Matrix, Vector
 from spectrax.program.plan import Plan, Record, Variances
 from spectrax.program.tapes import Tape, Tapes
-
-
-class Coefficients(NamedTuple):
-    """A field's coefficients on the Gaussians of its space, or its inner products with them.
-
-    born: on those born at each step up to this one, (index, time, born);
-    fixed: on those there from the start, (index, fixed).
-    """
-
-    born: Float[Array, "k t born"]
-    fixed: Float[Array, "k fixed"]
 
 
 class _Now:
@@ -100,12 +87,25 @@ class GaussianOps(AbstractOps):
         self.seen = {}
         self._duals = {}
 
+    # coefficients: (index, fixed + time * born), those on the fixed Gaussians first
+
+    def _born(self, x: Field) -> Float[Array, "k t born"]:
+        """Coefficients on the Gaussians born at each step up to this one."""
+        fixed = self.plan.num_fixed(x.space)
+        return x.data[:, fixed:].reshape(x.size, self.n, -1)
+
+    def _family(self, x: Field, record: str) -> Float[Array, "k t width"]:
+        """Coefficients on the Gaussians that a record made; width zero if none in this space."""
+        lo, width = self.plan.families(x.space).get(record, (0, 0))
+        if not width:
+            return jnp.zeros((x.size, self.n, 0))
+        return self._born(x)[:, :, lo : lo + width]
+
     def constant(self, name, space, gram, *, fresh=False):
         del gram, fresh  # declared in `variances`; fields of fresh samples meet no other step's
-        offset, size = self.plan.fixed(space)[name]
-        fixed = np.eye(size, self.plan.num_fixed(space), offset)
-        born = jnp.zeros((size, self.n, self.plan.born(space)))
-        return Field(space, Coefficients(born, jnp.asarray(fixed)))
+        lo, size = self.plan.fixed(space)[name]
+        length = self.plan.num_fixed(space) + self.n * self.plan.born(space)
+        return Field(space, jnp.asarray(np.eye(size, length, lo)))
 
     # matrices
 
@@ -119,7 +119,7 @@ class GaussianOps(AbstractOps):
         """Noise plus response plus spikes; `other` is the record of the opposite direction."""
         lo, past = self.now[record].count, self._remember(record, x)
         variance, a = self.variances.born[record], self.a if matrix.trained else 1.0
-        weight = self._response(x, other) * (a * variance)
+        weight = self._family(x, other) * (a * variance)
         now = jax.lax.dynamic_index_in_dim(weight, self.t, 1, keepdims=False)
         if matrix.trained:
             rho = variance / self.variances.born[matrix.forward]
@@ -129,15 +129,8 @@ class GaussianOps(AbstractOps):
         y = self._combine(other, weight, now, space)
         offset, _ = self.plan.families(space)[record]
         new = np.eye(x.size, self.plan.born(space), offset + lo)[:, None, :]
-        return Field(space, y.data._replace(born=y.data.born + (a * self.here)[:, None] * new))
-
-    def _response(self, x: Field, other: str) -> Float[Array, "k t width"]:
-        """Coefficients of x on the Gaussians that the record `other` made."""
-        families = self.plan.families(x.space)
-        if other not in families:
-            return jnp.zeros((x.size, self.n, 0))
-        offset, record = families[other]
-        return x.data.born[:, :, offset : offset + record.width]
+        new = ((a * self.here)[:, None] * new).reshape(x.size, -1)
+        return Field(space, y.data + jnp.pad(new, ((0, 0), (self.plan.num_fixed(space), 0))))
 
     def _add_spikes(self, matrix: Matrix, record: str, weight, inner):
         """Add sum_s c_s <h_s, x> g_s (or its transpose) to the weights of the other fields."""
@@ -150,20 +143,16 @@ class GaussianOps(AbstractOps):
 
     def _combine(self, record: str, weight, now, space: str) -> Field:
         """Combine a record's fields with weights (k, t, width), and (k, width) for this step."""
-        k = weight.shape[0]
-        born = jnp.zeros((k, self.n, self.plan.born(space)))
-        fixed = jnp.zeros((k, self.plan.num_fixed(space)))
+        length = self.plan.num_fixed(space) + self.n * self.plan.born(space)
+        data = jnp.zeros((weight.shape[0], length))
         tape = self.tapes.get(record)
         if tape is not None and tape.coef is not None:
-            weight = jnp.where(self.earlier[:, None], weight, 0.0)
-            born, fixed = _rows(weight, tape.coef), _rows(weight, tape.const)
+            data = _rows(jnp.where(self.earlier[:, None], weight, 0.0), tape.coef)
         lo = 0
         for field in self.now[record].fields if record in self.now else []:
-            w = now[:, lo : lo + field.size]
-            born = born + jnp.tensordot(w, field.data.born, 1)
-            fixed = fixed + w @ field.data.fixed
+            data = data + now[:, lo : lo + field.size] @ field.data
             lo += field.size
-        return Field(space, Coefficients(born, fixed))
+        return Field(space, data)
 
     # trained vectors and memory
 
@@ -184,10 +173,8 @@ class GaussianOps(AbstractOps):
 
     def recall(self, name: str, space: str, size: int) -> Field:
         del size
-        tape, before = self.tapes[name], jnp.maximum(self.t - 1, 0)
-        last = Coefficients(tape.coef[before], tape.const[before])
-        keep = self.earlier[before]
-        return Field(space, jax.tree.map(lambda x: jnp.where(keep, x, 0.0), last))
+        before = jnp.maximum(self.t - 1, 0)
+        return Field(space, jnp.where(self.earlier[before], self.tapes[name].coef[before], 0.0))
 
     def project_out(self, name: str, x: Field) -> Field:
         inner = self._with_past(name, x)
@@ -203,19 +190,17 @@ class GaussianOps(AbstractOps):
     # inner products
 
     def inner(self, x: Field, y: Field) -> Float[Array, "x y"]:
-        d, c = self._dual(x), y.data
-        return jnp.tensordot(d.born, c.born, ((1, 2), (1, 2))) + d.fixed @ c.fixed.T
+        return self._dual(x) @ y.data.T
 
     def _with_past(self, record: str, x: Field) -> Float[Array, "k t width"]:
         """Inner products with the fields of a record in earlier steps."""
         tape = self.tapes.get(record)
         if tape is None or tape.coef is None:
             return jnp.zeros((x.size, self.n, self.plan.record(record).width))
-        d = self._dual(x)
-        inner = _columns(tape.coef, d.born) + _columns(tape.const, d.fixed)
+        inner = _columns(tape.coef, self._dual(x))
         return jnp.where(self.earlier[:, None], inner, 0.0)
 
-    def _dual(self, x: Field) -> Coefficients:
+    def _dual(self, x: Field) -> Float[Array, "k coefficients"]:
         """Inner products with the Gaussians of a field's space: covariance times coefficients."""
         # Gaussians born after x may be correlated with it: a dual is good until the next birth.
         key = (id(x), *(self.now[name].count for name in self.plan.families(x.space)))
@@ -223,16 +208,16 @@ class GaussianOps(AbstractOps):
             self._duals[key] = (x, self._make_dual(x))  # keeping x keeps its id taken
         return self._duals[key][1]
 
-    def _make_dual(self, x: Field) -> Coefficients:
-        born = [
-            self._covariance(name, x.data.born[:, :, lo : lo + record.width])
-            for name, (lo, record) in self.plan.families(x.space).items()
-        ]
+    def _make_dual(self, x: Field) -> Float[Array, "k coefficients"]:
         fixed = [
-            x.data.fixed[:, lo : lo + size] @ self.variances.fixed[name]
+            x.data[:, lo : lo + size] @ self.variances.fixed[name]
             for name, (lo, size) in self.plan.fixed(x.space).items()
         ]
-        return Coefficients(_join(born, -1, x.data.born), _join(fixed, -1, x.data.fixed))
+        families = self.plan.families(x.space)
+        born = [self._covariance(name, self._family(x, name)) for name in families]
+        if born:
+            fixed.append(_join(born, -1).reshape(x.size, -1))
+        return _join(fixed, -1)
 
     def _covariance(self, record: str, x: Float[Array, "k t width"]) -> Float[Array, "k t width"]:
         """The covariance of the Gaussians that a record made, applied to coefficients."""
@@ -241,11 +226,14 @@ class GaussianOps(AbstractOps):
         x = jnp.where(self.earlier[:, None], x, 0.0)
         if self.plan.record(record).fresh:
             out = jnp.einsum("ktw,twv->ktv", x, gram)
-            out = out + self.here[:, None] * (now @ mine.block)[:, None, :]
+            if mine.count:
+                out = out + self.here[:, None] * (now @ mine.block)[:, None, :]
         else:
-            row = mine.gram(self.here)  # (width, t, width)
-            out = jnp.where(self.earlier[:, None], _rows(x, gram), 0.0) + jnp.tensordot(now, row, 1)
-            out = out + self.here[:, None] * jnp.einsum("ktw,vtw->kv", x, row)[:, None, :]
+            out = jnp.where(self.earlier[:, None], _rows(x, gram), 0.0)
+            if mine.count:
+                row = mine.gram(self.here)  # (width, t, width)
+                out = out + jnp.tensordot(now, row, 1)
+                out = out + self.here[:, None] * jnp.einsum("ktw,vtw->kv", x, row)[:, None, :]
         return out * self.variances.born[record]
 
     # result
@@ -256,13 +244,13 @@ class GaussianOps(AbstractOps):
 
     def _row(self, record: Record) -> Tape:
         """A record's row, zero where this program does not use it."""
-        now, missing = self.now[record.name], record.width - self.now[record.name].count
+        now = self.now[record.name]
+        missing = record.width - now.count
         if record.fresh:
-            return Tape(None, None, now.block)
-        born, fixed = self.plan.born(record.space), self.plan.num_fixed(record.space)
-        coef = [field.data.born for field in now.fields] + [jnp.zeros((missing, self.n, born))]
-        const = [field.data.fixed for field in now.fields] + [jnp.zeros((missing, fixed))]
-        return Tape(_join(coef, 0), _join(const, 0), now.gram(self.here))
+            return self.tapes[record.name].like(None, now.block)
+        tape = self.tapes[record.name]
+        coef = [field.data for field in now.fields] + [jnp.zeros((missing, tape.coef.shape[-1]))]
+        return tape.like(_join(coef, 0), now.gram(self.here))
 
     def finite(self) -> Bool[Array, ""]:
         """Whether all is finite: by Cauchy-Schwarz it is, if the fields' norms are."""
@@ -273,9 +261,9 @@ class GaussianOps(AbstractOps):
         self.seen[name] = value
 
 
-def _join(parts: list, axis: int, empty=None):
+def _join(parts: list, axis: int):
     """Concatenate what is not empty."""
-    parts = [x for x in parts if x.shape[axis]] or [parts[0] if parts else empty]
+    parts = [x for x in parts if x.shape[axis]] or parts[:1]
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis)
 
 

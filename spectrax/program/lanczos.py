@@ -70,10 +70,8 @@ def _first_vector(task: Task, tape: Tape, row, n: int) -> Tape:
     """A tape of Lanczos vectors whose last row is the normalised forward field of step `row`."""
     plan = task.plan()
     out = blank_tape(plan, plan.record(RECORD), n)
-    norm = jnp.sqrt(tape.gram[row, 0, row, 0])
-    coef = out.coef.at[-1, 0].set(tape.coef[row, 0] / norm)
-    const = out.const.at[-1, 0].set(tape.const[row, 0] / norm)
-    return Tape(coef, const, out.gram)
+    first = tape.coef[row, 0] / jnp.sqrt(tape.gram[row, 0, row, 0])
+    return out.like(out.coef.at[-1, 0].set(first), out.gram)
 
 
 def tridiagonal_eigenvalues(

@@ -38,12 +38,12 @@ class Plan:
         found = [r for r in self.records if r.name == name]
         return found[0] if found else Record(name, "", 0, None)
 
-    def families(self, space: str) -> dict[str, tuple[int, Record]]:
-        """Gaussians born in a space at each step: record name to (offset, record)."""
+    def families(self, space: str) -> dict[str, tuple[int, int]]:
+        """Gaussians born in a space at each step: record name to (offset, width)."""
         offset, out = 0, {}
         for record in self.records:
             if record.noise == space:
-                out[record.name] = (offset, record)
+                out[record.name] = (offset, record.width)
                 offset += record.width
         return out
 

@@ -14,16 +14,22 @@ class Tape(eqx.Module):
     A single row has the same form without the first axis.
 
     Args:
-        coef: coefficients of the fields on the Gaussians born in their space at each step,
-            shape (time, width, time, born).
-        const: coefficients on the Gaussians that were there from the start, (time, width, fixed).
+        coef: coefficients of the fields on the Gaussians of their space: those there from the
+            start, then those born at each step, (time, width, fixed + time * born).
         gram: inner products of the fields, (time, width, time, width), kept symmetric. For a fresh
             matrix, only those of equal time: (time, width, width), and no coefficients.
+        fixed: Gaussians of the space that were there from the start.
+        born: Gaussians born in the space at each step.
     """
 
-    coef: Float[Array, "*t width s born"] | None
-    const: Float[Array, "*t width fixed"] | None
+    coef: Float[Array, "*t width coefficients"] | None
     gram: Float[Array, "..."]
+    fixed: int = eqx.field(static=True)
+    born: int = eqx.field(static=True)
+
+    def like(self, coef, gram) -> "Tape":
+        """A tape (or row) of the same space."""
+        return Tape(coef, gram, self.fixed, self.born)
 
     def write(self, row: "Tape", t: Int[Array, ""]) -> "Tape":
         """Fill in row t (and by symmetry column t of `gram`)."""
@@ -33,9 +39,9 @@ class Tape(eqx.Module):
 
         gram = put(self.gram, row.gram)
         if self.coef is None:
-            return Tape(None, None, gram)
+            return self.like(None, gram)
         gram = put(gram, jnp.moveaxis(row.gram, 0, -1), 2)
-        return Tape(put(self.coef, row.coef), put(self.const, row.const), gram)
+        return self.like(put(self.coef, row.coef), gram)
 
     def take(self, t: Int[Array, ""]) -> "Tape":
         """The transpose of `write`: what the entries made from row t add up to."""
@@ -44,27 +50,40 @@ class Tape(eqx.Module):
             return jax.lax.dynamic_index_in_dim(x, t, axis, keepdims=False)
 
         if self.coef is None:
-            return Tape(None, None, get(self.gram))
+            return self.like(None, get(self.gram))
         n, row, column = self.gram.shape[0], get(self.gram), get(self.gram, 2)
         other = jnp.where(jnp.arange(n)[:, None, None] == t, 0.0, column)  # the corner counts once
-        return Tape(get(self.coef), get(self.const), row + jnp.moveaxis(other, -1, 0))
+        return self.like(get(self.coef), row + jnp.moveaxis(other, -1, 0))
 
     def cut(self, n: int) -> "Tape":
         """The first n steps."""
         if self.coef is None:
-            return Tape(None, None, self.gram[:n])
-        return Tape(self.coef[:n, :, :n], self.const[:n], self.gram[:n, :, :n])
+            return self.like(None, self.gram[:n])
+        return self.like(self.coef[:n, :, : self.fixed + n * self.born], self.gram[:n, :, :n])
 
     def extend(self, n: int) -> "Tape":
         """Room for n steps in all; new rows are zero."""
         more = n - self.gram.shape[0]
 
-        def pad(x, *axes):
-            return jnp.pad(x, [(0, more) if i in axes else (0, 0) for i in range(x.ndim)])
+        def pad(x, *amounts):
+            return jnp.pad(x, [(0, amount) for amount in amounts])
 
         if self.coef is None:
-            return Tape(None, None, pad(self.gram, 0))
-        return Tape(pad(self.coef, 0, 2), pad(self.const, 0), pad(self.gram, 0, 2))
+            return self.like(None, pad(self.gram, more, 0, 0))
+        coef = pad(self.coef, more, 0, more * self.born)
+        return self.like(coef, pad(self.gram, more, 0, more, 0))
+
+    def kernel(self) -> Float[Array, "n n"]:
+        """Inner products with (time, width) as one index."""
+        n = self.gram.shape[0] * self.gram.shape[1]
+        return self.gram.reshape(n, n)
+
+    def response(self, lo: int, width: int) -> Float[Array, "n m"]:
+        """Coefficients on some of the Gaussians born at each step, (time, width) as one index."""
+        n, w, _ = self.coef.shape
+        return self.coef[:, :, self.fixed :].reshape(n * w, n, -1)[:, :, lo : lo + width].reshape(
+            n * w, n * width
+        )
 
 
 Tapes = dict[str, Tape]
@@ -72,11 +91,10 @@ Tapes = dict[str, Tape]
 
 def blank_tape(plan: Plan, record: Record, n: int) -> Tape:
     """A tape of n empty rows."""
-    w = record.width
+    w, born, fixed = record.width, plan.born(record.space), plan.num_fixed(record.space)
     if record.fresh:
-        return Tape(None, None, jnp.zeros((n, w, w)))
-    born, fixed = plan.born(record.space), plan.num_fixed(record.space)
-    return Tape(jnp.zeros((n, w, n, born)), jnp.zeros((n, w, fixed)), jnp.zeros((n, w, n, w)))
+        return Tape(None, jnp.zeros((n, w, w)), fixed, born)
+    return Tape(jnp.zeros((n, w, fixed + n * born)), jnp.zeros((n, w, n, w)), fixed, born)
 
 
 def blank_tapes(plan: Plan, n: int) -> Tapes:
@@ -150,12 +168,12 @@ def stack_rows(rows: Tapes, blank: Tapes) -> Tapes:
             return x.at[first:].set(part)
 
         if tape.coef is None:
-            return Tape(None, None, enter(tape.gram, row.gram))
+            return tape.like(None, enter(tape.gram, row.gram))
         n, w = tape.gram.shape[:2]
         lower = enter(tape.gram, row.gram).reshape(n * w, n * w)
         time = jnp.arange(n * w) // w
         gram = jnp.where(time[:, None] >= time[None, :], lower, lower.T)  # symmetric
         gram = gram.reshape(n, w, n, w)
-        return Tape(enter(tape.coef, row.coef), enter(tape.const, row.const), gram)
+        return tape.like(enter(tape.coef, row.coef), gram)
 
     return {name: stack(row, blank[name]) for name, row in rows.items()}

@@ -53,12 +53,8 @@ class Order(eqx.Module):
         return (None, *(self._response(f"{w}.backward", f"{w}.forward") for w in self.layers))
 
     def _gram(self, record: str) -> Kernel:
-        gram = self.tapes[record].gram
-        n, w = gram.shape[:2]
-        return gram.reshape(n * w, n * w)
+        return self.tapes[record].kernel()
 
     def _response(self, record: str, noise: str) -> Kernel:
-        lo, made = self.plan.families(self.plan.record(record).space)[noise]
-        coef = self.tapes[record].coef[..., lo : lo + made.width]
-        n, w = coef.shape[:2]
-        return coef.reshape(n * w, -1)
+        families = self.plan.families(self.plan.record(record).space)
+        return self.tapes[record].response(*families[noise])
