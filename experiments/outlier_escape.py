@@ -11,46 +11,54 @@ from _common import Verdict, arguments, counter, evenly, finish, layers, top
 import spectrax as sx
 from spectrax import plotting
 
-MODEL = {"depth": 2, "num_steps": 48, "alpha": 4.0, "nu": 2.0, "eta": 0.01}
-GAMMA0 = (2.0, 4.0, 6.0, 8.0, 10.0)
-FULL = {"size": 500, "num_seeds": 8, "spectra": 8}
-QUICK = {"size": 24, "num_seeds": 2, "spectra": 3}
+MODEL = {"depth": 2, "alpha": 4.0, "nu": 2.0, "eta": 0.01}
+FULL = {
+    "gamma0": (2.0, 4.0, 6.0, 8.0, 10.0),
+    "num_steps": 48,
+    "size": 396,
+    "num_seeds": 16,
+    "spectra": 8,
+}
+QUICK = {"gamma0": (2.0, 10.0), "num_steps": 12, "size": 24, "num_seeds": 2, "spectra": 3}
 
 
-def compute(gamma0: float, key, size: int, num_seeds: int, spectra: int):
+def compute(settings: dict, gamma0: float, key):
     """Theory and networks of one training."""
-    model = sx.DeepLinear(**MODEL, gamma0=gamma0)
+    model = sx.DeepLinear(**MODEL, gamma0=gamma0, num_steps=settings["num_steps"])
     ensemble = sx.simulate(
         model,
-        size,
+        settings["size"],
         key=key,
-        num_seeds=num_seeds,
-        spectrum_steps=evenly(model.num_steps, spectra),
-        all_eigenvalues=gamma0 == GAMMA0[-1],
+        num_seeds=settings["num_seeds"],
+        spectrum_steps=evenly(model.num_steps, settings["spectra"]),
+        all_eigenvalues=gamma0 == settings["gamma0"][-1],
         progress=counter(f"gamma0 = {gamma0:g}"),
     )
     return sx.solve(ensemble.model), ensemble
 
 
-def draw(reports, ensembles):
+def draw(values, reports, ensembles):
     """Trajectories of both layers, and their final spectra."""
     import matplotlib.pyplot as plt
 
-    colors = plotting.sequence(len(GAMMA0))
+    colors = plotting.sequence(len(values))
     with plotting.style():
-        fig = plt.figure(figsize=(9.6, 3.6))
-        grid = fig.add_gridspec(2, 3, width_ratios=(1, 1, 0.9))
+        fig = plt.figure(figsize=(9.6, 3.7))
+        grid = fig.add_gridspec(2, 3, width_ratios=(1, 1, 0.85))
         for layer in range(2):
             ax = fig.add_subplot(grid[:, layer])
-            trajectories(ax, layer, reports, ensembles, colors)
-            spectrum(fig.add_subplot(grid[layer, 2]), layer, reports[-1], ensembles[-1], colors[-1])
-        legend(fig.axes[0], colors)
+            trajectories(ax, layer, values, reports, ensembles, colors)
+            ax = fig.add_subplot(grid[layer, 2])
+            spectrum(ax, layer, reports[-1][layer], ensembles[-1], colors[-1])
+            ax.set_title(rf"$W^{layer}$ at the end, $\gamma_0$ = {values[-1]:g}")
+        fig.axes[1].set_xlabel("")
+        legend(fig.axes[0])
         fig.draw_without_rendering()
     plt.close(fig)
     return fig
 
 
-def trajectories(ax, layer: int, reports, ensembles, colors) -> None:
+def trajectories(ax, layer: int, values, reports, ensembles, colors) -> None:
     """The largest eigenvalue of one layer for every gamma0."""
     for report, ensemble, color in zip(reports, ensembles, colors, strict=True):
         item = report[layer]
@@ -64,51 +72,69 @@ def trajectories(ax, layer: int, reports, ensembles, colors) -> None:
             simulation=top(ensemble, layer),
             simulation_steps=ensemble.spectrum_steps,
         )
-    ax.set_title(("first layer", "hidden layer")[layer] + f", $W^{layer}$")
+    end = reports[0][layer].edge.size - 1
+    for gamma0, report, color in zip(values, reports, colors, strict=True):
+        last = report[layer]
+        outside = last.escaped[-1, 0]
+        ax.annotate(
+            rf"$\gamma_0$ = {gamma0:g}" if gamma0 == values[-1] else f"{gamma0:g}",
+            (end, last.location[-1, 0]),
+            xytext=(0, 5 if outside else -7),
+            textcoords="offset points",
+            ha="right",
+            va="bottom" if outside else "top",
+            color=color,
+            fontsize=8,
+        )
+    ax.set_title(("first layer", "hidden layer")[layer] + f" $W^{layer}$")
+    ax.set_ylabel(r"largest eigenvalue of $W^\top W$")
 
 
-def spectrum(ax, layer: int, report, ensemble, color) -> None:
-    """The final spectrum of one layer."""
-    item = report[layer]
+def spectrum(ax, layer: int, item, ensemble, color) -> None:
+    """The final spectrum of one layer; a dot for the outlier of each network."""
     law = sx.MarchenkoPastur(item.aspect, float(item.sigma[-1]))
     outliers = item.location[-1][item.escaped[-1]]
-    plotting.spectrum(
-        ax, law, outliers, histogram=np.ravel(ensemble.eigenvalues[layer]), color=color
-    )
-    ax.set_title(rf"$W^{layer}$ after training, $\gamma_0$ = {GAMMA0[-1]:g}")
+    found = ensemble.eigenvalues[layer]
+    plotting.spectrum(ax, law, outliers, histogram=np.ravel(found), color=color)
+    largest = found.max(axis=1)
+    where = ax.get_xaxis_transform()
+    ax.plot(largest, np.full(largest.size, 0.17), ".", ms=4, alpha=0.5, color=color, transform=where)
+    for x in outliers:
+        ax.text(x, 0.23, "outlier", ha="center", fontsize=7.5, transform=where)
 
 
-def legend(ax, colors) -> None:
-    """One entry for each gamma0, the richest on top as in the figure."""
-    for gamma0, color in reversed(list(zip(GAMMA0, colors, strict=True))):
-        ax.plot([], [], "o", ms=3.5, color=color, label=rf"$\gamma_0$ = {gamma0:g}")
+def legend(ax) -> None:
+    """What the lines and marks are."""
+    ax.errorbar([], [], [], fmt="o", ms=3, capsize=2, lw=1, color="0.3", label="networks ± s.e.")
     ax.plot([], [], "k--", lw=1.2, label="theory")
-    ax.plot([], [], "o", ms=4, mfc="white", mec="0.2", label="escape (theory)")
-    ax.legend(loc="upper left")
+    ax.plot([], [], "o", ms=4, mfc="white", mec="0.3", label="escape, theory")
+    ax.legend(loc="lower right", borderaxespad=0.2)
 
 
 def main() -> None:
     """Compute, draw, write, compare."""
     args = arguments(__doc__)
     settings = QUICK if args.quick else FULL
-    keys = jax.random.split(jax.random.key(args.seed), len(GAMMA0))
-    verdict, reports, ensembles, arrays = Verdict(), [], [], {"gamma0": np.array(GAMMA0)}
-    for gamma0, key in zip(GAMMA0, keys, strict=True):
-        solution, ensemble = compute(gamma0, key, **settings)
+    values = settings["gamma0"]
+    keys = jax.random.split(jax.random.key(args.seed), len(values))
+    verdict, reports, ensembles = Verdict(), [], []
+    for gamma0, key in zip(values, keys, strict=True):
+        solution, ensemble = compute(settings, gamma0, key)
         verdict.add(f"gamma0 = {gamma0:g}", sx.compare(solution, ensemble))
         reports.append(layers(solution))
         ensembles.append(ensemble)
+    arrays = {"gamma0": np.array(values)}
     for name in ("location", "escaped", "edge", "strength", "escape_step"):
         arrays[name] = np.array([[getattr(x, name) for x in report] for report in reports])
-    tops = [ensemble.top_eigenvalues for ensemble in ensembles]
     arrays["simulation_steps"] = np.array(ensembles[0].spectrum_steps)
-    arrays["simulation_mean"] = np.array([x.mean for x in tops])
-    arrays["simulation_stderr"] = np.array([x.stderr for x in tops])
-    for layer, values in enumerate(ensembles[-1].eigenvalues):
-        arrays[f"eigenvalues_W{layer}"] = values
-    parameters = {**MODEL, "gamma0": GAMMA0, **settings}
-    finish(args, "outlier_escape", draw(reports, ensembles), arrays, verdict, parameters)
-    for gamma0, report in zip(GAMMA0, reports, strict=True):
+    for name in ("mean", "stderr"):
+        found = [getattr(ensemble.top_eigenvalues, name) for ensemble in ensembles]
+        arrays[f"simulation_{name}"] = np.array(found)
+    for layer, found in enumerate(ensembles[-1].eigenvalues):
+        arrays[f"eigenvalues_W{layer}"] = found
+    figure = draw(values, reports, ensembles)
+    finish(args, "outlier_escape", figure, arrays, verdict, {**MODEL, **settings})
+    for gamma0, report in zip(values, reports, strict=True):
         steps = ", ".join(f"W{k} {x.escape_step:.2f}" for k, x in enumerate(report))
         print(f"escape step at gamma0 = {gamma0:g}: {steps}")
 

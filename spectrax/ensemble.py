@@ -102,6 +102,7 @@ def simulate(
     """
     size = _check.integer("size", size, 2)
     num_seeds = _check.integer("num_seeds", num_seeds, 2)
+    num_top = _check.integer("num_top", num_top, 1)
     stops = (model.num_steps,) if spectrum_steps is None else spectrum_steps
     stops = tuple(_check.integer("spectrum_steps", int(s), 0, model.num_steps) for s in stops)
     model, sizes = model.rounded(size)

@@ -1,5 +1,6 @@
 """Fewer spikes, same spectrum: orthonormal fields that span the fields of a whole training."""
 
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -65,8 +66,9 @@ class CompressedWeights(eqx.Module):
         )
 
 
+@partial(jax.jit, static_argnames=("rank",))
 def compress(
-    weights: TrainedWeights, tol: float = 1e-12, rank: int | None = None
+    weights: TrainedWeights, tol: float | Float[Array, ""] = 1e-12, rank: int | None = None
 ) -> CompressedWeights:
     r"""Express the spikes of a training in few orthonormal fields.
 
@@ -142,7 +144,10 @@ class Times(NamedTuple):
 
 
 def select_times(
-    C: Float[Array, "n n"], rank: int, tol: float, fields: Int[Array, ""] | None = None
+    C: Float[Array, "n n"],
+    rank: int,
+    tol: float | Float[Array, ""],
+    fields: Int[Array, ""] | None = None,
 ) -> Times:
     r"""Most informative times: repeatedly the field that the chosen ones explain worst.
 

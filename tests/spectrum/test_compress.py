@@ -8,7 +8,7 @@ from spectrum.helpers import case_kernels, prefix, training, weights_of
 
 from spectrax.spectrum import compress, margin, outliers, strengths, transfer_matrix
 
-tight = jax.jit(functools.partial(compress, tol=1e-13, rank=24))
+tight = functools.partial(compress, tol=1e-13, rank=24)
 
 
 def exact_strength(weights, step):

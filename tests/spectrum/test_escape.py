@@ -198,6 +198,7 @@ def test_classes_with_correlated_teachers():
     assert path[6, 0] > 1.05 * path[6, 1] > 0
 
 
+@pytest.mark.slow
 def test_class_copies_have_the_strength_and_derivative_of_a_single_class():
     single, copies = (training(num_steps=6, num_classes=c) for c in (1, 2))
     path, pair = strength_path(single, 1), strength_path(copies, 2)

@@ -1,0 +1,104 @@
+"""Theory against finite networks of two sizes: within standard errors that shrink with size."""
+
+from functools import cache
+
+import jax
+import numpy as np
+import pytest
+
+import spectrax as sx
+
+TEACHERS = np.array([[1.0, 0.3, 0.0], [0.3, 1.0, -0.2], [0.0, -0.2, 0.8]])
+BASE = {"alpha": 3.0, "nu": 1.0, "eta": 0.03, "gamma0": 2.5}
+SETTINGS = {
+    "one hidden layer": (1, BASE | {"eta": 0.1, "gamma0": 4.0}),
+    "two hidden layers": (2, BASE | {"gamma0": 4.0, "nu": 2.0}),
+    "three hidden layers, sigma": (3, BASE | {"eta": 0.01, "gamma0": 8.0, "sigma": 1.1}),
+    "online, label noise": (2, BASE | {"data": "online", "label_noise": 0.2, "gamma0": 4.0}),
+    "three classes": (2, BASE | {"num_classes": 3, "teacher_gram": TEACHERS, "gamma0": 4.0}),
+    "momentum, decay": (2, BASE | {"momentum": 0.6, "weight_decay": 0.02}),
+    "schedule": (2, BASE | {"eta": np.linspace(0.06, 0.01, 12), "gamma0": 4.0}),
+    "ntk": (1, BASE | {"parameterization": sx.ntk, "nu": 2.0, "sigma": 0.8, "eta": 0.1}),
+}
+
+
+@cache
+def compared(name, size, num_seeds):
+    depth, options = SETTINGS[name]
+    model = sx.DeepLinear(depth, 12, **options)
+    ensemble = sx.simulate(
+        model, size, key=jax.random.key(5), num_seeds=num_seeds, spectrum_steps=(6, 12)
+    )
+    return sx.compare(sx.solve(ensemble.model), ensemble), ensemble
+
+
+def report(name, size, num_seeds):
+    comparison, _ = compared(name, size, num_seeds)
+    return f"{name}, D = {size}, {num_seeds} seeds\n{comparison}"
+
+
+@pytest.mark.parametrize("name", ["one hidden layer", "momentum, decay"])
+def test_small_networks_follow_the_theory(name):
+    """Standard errors of a few per cent; the slow tests go further."""
+    comparison, _ = compared(name, 250, 10)
+    assert comparison.worst < 4.5, report(name, 250, 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETTINGS)
+def test_networks_follow_the_theory_within_four_standard_errors(name):
+    small, large = compared(name, 250, 24)[0], compared(name, 1000, 24)[0]
+    print(report(name, 1000, 24))
+    assert large.worst < 4.0, report(name, 1000, 24)
+    typical = {k: np.median(e) for k, e in large.relative_errors.items()}
+    assert typical["test_loss"] < 0.02 and typical["train_loss"] < 0.02, report(name, 1000, 24)
+    # four times the size: standard errors half as large
+    shrink = np.median([typical[k] / np.median(small.relative_errors[k]) for k in typical])
+    assert 0.3 < shrink < 0.75, f"standard errors shrink by {shrink:.2f}"
+
+
+def test_ensemble_has_the_attributes_of_a_solution():
+    _, ensemble = compared("one hidden layer", 250, 10)
+    assert ensemble.test_loss.mean.shape == ensemble.test_loss.stderr.shape == (12,)
+    assert ensemble.order.Ch[1].mean.shape == (12, 12) and ensemble.order.Cg[0] is None
+    assert ensemble.top_eigenvalues.mean.shape == (1, 2, 1)
+
+
+def test_rounded_ratios_are_the_ones_compared():
+    model = sx.DeepLinear(1, 3, alpha=1.234, nu=0.777, eta=0.1, gamma0=2.0)
+    ensemble = sx.simulate(model, 50, key=jax.random.key(0), num_seeds=2)
+    assert float(ensemble.model.nu) == 39 / 50 and float(ensemble.model.alpha) == 62 / 50
+    with pytest.raises(ValueError, match="must be the solution of `ensemble.model`"):
+        sx.compare(sx.solve(model), ensemble)
+
+
+def test_every_eigenvalue_is_there_if_asked_for():
+    model = sx.DeepLinear(1, 2, alpha=2.0, nu=0.5, eta=0.1, gamma0=2.0)
+    ensemble = sx.simulate(model, 60, key=jax.random.key(0), num_seeds=2, all_eigenvalues=True)
+    (values,) = ensemble.eigenvalues
+    assert values.shape == (2, 60)
+    assert (np.abs(values) < 1e-12).sum() == 60  # N = 30 of D = 60 in each of two networks
+
+
+def test_diverged_networks_leave_no_nan():
+    model = sx.DeepLinear(1, 12, alpha=2.0, nu=1.0, eta=50.0, gamma0=4.0)
+    ensemble = sx.simulate(model, 20, key=jax.random.key(0), num_seeds=2, spectrum_steps=(0,))
+    for estimate in (ensemble.test_loss, ensemble.order.Ch[0], ensemble.top_eigenvalues):
+        assert not np.isnan(estimate.mean).any() and not np.isnan(estimate.stderr).any()
+    assert np.isinf(ensemble.test_loss.mean[-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"size": 1}, "Argument `size` must be an integer of at least 2, got 1."),
+        ({"num_seeds": 1}, "Argument `num_seeds` must be an integer of at least 2, got 1."),
+        ({"spectrum_steps": (9,)}, "Argument `spectrum_steps` must be an integer from 0 to 3, got 9."),
+        ({"num_top": 0}, "Argument `num_top` must be an integer of at least 1, got 0."),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_refused(change, sentence):
+    model = sx.DeepLinear(1, 3, alpha=2.0, nu=1.0, eta=0.1, gamma0=2.0)
+    options = {"size": 10, "num_seeds": 2} | change
+    with pytest.raises(ValueError, match=sentence):
+        sx.simulate(model, options.pop("size"), key=jax.random.key(0), **options)
