@@ -53,6 +53,7 @@ def draw(values, reports, ensembles):
             ax.set_title(rf"$W^{layer}$ at the end, $\gamma_0$ = {values[-1]:g}")
         fig.axes[1].set_xlabel("")
         legend(fig.axes[0])
+        fig.get_layout_engine().set(w_pad=0.08)
         fig.draw_without_rendering()
     plt.close(fig)
     return fig
@@ -86,6 +87,7 @@ def trajectories(ax, layer: int, values, reports, ensembles, colors) -> None:
             color=color,
             fontsize=8,
         )
+    ax.text(0.03, 0.05, "bulk", color="0.45", fontsize=8, transform=ax.transAxes)
     ax.set_title(("first layer", "hidden layer")[layer] + f" $W^{layer}$")
     ax.set_ylabel(r"largest eigenvalue of $W^\top W$")
 

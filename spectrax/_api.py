@@ -18,6 +18,7 @@ from spectrax.spectrum import MarchenkoPastur as MarchenkoPastur
 from spectrax.spectrum import Outliers as Outliers
 from spectrax.spectrum import complex_excess as complex_excess
 from spectrax.spectrum import compress as compress
+from spectrax.spectrum import critical_strength as critical_strength
 from spectrax.spectrum import determinant_outliers as determinant_outliers
 from spectrax.spectrum import escape_time as escape_time
 from spectrax.spectrum import escape_time_of as escape_time_of

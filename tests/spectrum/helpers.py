@@ -63,6 +63,30 @@ def prefix(weights, step) -> CoupledSpikes:
     return jax.tree.map(lambda x: x[:n, :n] if x.ndim else x, spikes)
 
 
+def transfer_oracle(Ce, Cf, Re, Rf, K, aspect, sigma):
+    """The product of theory 1.2, multiplied out in NumPy."""
+    (p, q), s2 = K.shape, sigma**2
+    factors = (
+        np.block([[np.eye(p), K], [np.zeros((q, p)), np.eye(q)]]),
+        np.block([[s2 * Re.T, np.zeros((p, p))], [Ce, s2 * Re]]),
+        np.block([[np.eye(q), K.T], [np.zeros((p, q)), np.eye(p)]]),
+        np.block([[s2 * Rf.T, np.zeros((q, q))], [Cf, s2 * Rf]]),
+    )
+    return aspect * np.linalg.multi_dot(factors)
+
+
+def exact_strengths(weights, step, count=1):
+    """Leading real parts after `step` updates from all spikes made, in NumPy."""
+    n = step * weights.num_classes
+    cut = (np.asarray(x)[:n, :n] for x in (weights.Ce, weights.Cf, weights.Re, weights.Rf))
+    a, *c = np.asarray(weights.coordinates)[step, : step + 1]
+    Ce, Cf, Re, Rf = cut
+    K = np.diag(np.repeat(c, weights.num_classes))
+    aspect, sigma = float(weights.aspect), float(weights.sigma)
+    matrix = transfer_oracle(Ce, Cf, Re / a, Rf / a, K, aspect, a * sigma)
+    return np.sort(np.linalg.eigvals(matrix).real)[::-1][:count]
+
+
 @functools.cache
 def training(depth=2, num_steps=12, layer=1, **parameters) -> TrainedWeights:
     defaults = {"alpha": 4.0, "nu": 2.0, "eta": 0.03, "gamma0": 4.0}

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from spectrum.helpers import COUPLED, assert_physical, one_spike, spikes_of
+from spectrum.helpers import COUPLED, assert_physical, one_spike, spikes_of, transfer_oracle
 
 from spectrax.seam import CoupledSpikes
 from spectrax.spectrum import (
@@ -36,16 +36,8 @@ def test_reference_strengths_and_outliers(case):
 
 @CASES
 def test_four_factors_of_the_transfer_matrix(case):
-    """The product of theory 1.2, multiplied out in NumPy."""
-    Ce, Cf, Re, Rf, K = (np.array(case[name]) for name in ("Ce", "Cf", "Re", "Rf", "K"))
-    (p, q), s2 = K.shape, case["sigma"] ** 2
-    factors = (
-        np.block([[np.eye(p), K], [np.zeros((q, p)), np.eye(q)]]),
-        np.block([[s2 * Re.T, np.zeros((p, p))], [Ce, s2 * Re]]),
-        np.block([[np.eye(q), K.T], [np.zeros((p, q)), np.eye(p)]]),
-        np.block([[s2 * Rf.T, np.zeros((q, q))], [Cf, s2 * Rf]]),
-    )
-    expected = case["aspect"] * np.linalg.multi_dot(factors)
+    kernels = (np.array(case[name]) for name in ("Ce", "Cf", "Re", "Rf", "K"))
+    expected = transfer_oracle(*kernels, case["aspect"], case["sigma"])
     np.testing.assert_allclose(transfer_matrix(spikes_of(case)), expected, atol=1e-14)
 
 

@@ -52,7 +52,7 @@ def test_sampled_matrices_have_the_outlier_up_to_an_error_that_shrinks():
 
 def test_sampled_singular_vectors_have_the_overlaps():
     case = COUPLED[1]
-    spikes, M = spikes_of(case), 1000
+    spikes, M = spikes_of(case), 500
     measured = {"right": [], "left": []}
     for seed in range(SEEDS):
         W, e, f = sampled(np.array(case["K"]), M, seed)
@@ -62,7 +62,7 @@ def test_sampled_singular_vectors_have_the_overlaps():
     for side, values in measured.items():
         theory = overlaps(spikes, 1, side=side)[0]
         error = np.std(values, axis=0, ddof=1) / np.sqrt(SEEDS)
-        assert np.all(error < 0.05 * np.abs(theory))
+        assert np.all(error < 0.1 * np.abs(theory))
         assert np.all(np.abs(np.mean(values, axis=0) - theory) < 4 * error)
 
 
@@ -110,12 +110,12 @@ def test_coupled_spikes_can_put_an_outlier_below_the_bulk(a, strength, eigenvalu
     rng = np.random.default_rng(0)
     lowest = []
     for _ in range(SEEDS):
-        W = rng.normal(size=(900, 300)) / np.sqrt(300)
-        e = np.ones(300)
-        W -= a / 300 * np.outer(W @ e, e)
+        W = rng.normal(size=(600, 200)) / np.sqrt(200)
+        e = np.ones(200)
+        W -= a / 200 * np.outer(W @ e, e)
         lowest.append(np.linalg.eigvalsh(W.T @ W)[0])
     error = np.std(lowest, ddof=1) / np.sqrt(SEEDS)
-    assert error < 0.03 * eigenvalue
+    assert error < 0.05 * eigenvalue
     assert abs(np.mean(lowest) - found.location[0]) < 4 * error
 
 
