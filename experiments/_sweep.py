@@ -10,6 +10,7 @@ import types
 
 import jax
 import jax.numpy as jnp
+import matplotlib.ticker as ticker
 import numpy as np
 from _common import Verdict, counter
 
@@ -118,27 +119,25 @@ def _measured(solution, ensemble, layer: int, theory: dict) -> dict:
 
 
 def draw(values, theory: dict, points, measured: dict, symbol: str, num_steps: int):
-    """Outliers of both layers against the hyperparameter, and steps of escape."""
+    """Outliers of each layer against the hyperparameter, over the steps of escape."""
     import matplotlib.pyplot as plt
 
     colors = plotting.sequence(3, "plasma")[:2]
     with plotting.style():
-        fig, axes = plt.subplots(1, 3, figsize=(9.6, 3.3))
+        fig, axes = plt.subplots(2, 2, figsize=(7.6, 5.4), sharex=True)
         for layer, color in enumerate(colors):
             part = {key: np.asarray(x)[:, layer] for key, x in theory.items()}
             seen = {key: np.asarray(x)[:, layer] for key, x in measured.items()}
-            _outliers(axes[layer], values, part, points, seen, color)
-            axes[layer].set_title(f"{NAMES[layer]} after {num_steps} steps")
-            _escapes(axes[2], values, part, points, seen, color, NAMES[layer])
-        for ax in axes:
-            ax.set_xlabel(symbol)
-        axes[2].plot([], [], **THEORY, label=rf"$\theta^2 = {CLEAR}\,\sigma^2\sqrt{{\alpha_W}}$")
-        axes[2].set_yscale("log")
-        axes[2].yaxis.set_major_formatter("{x:g}")
-        axes[2].set_ylabel("training step $t$")
-        axes[2].set_title("escape from the bulk")
+            _outliers(axes[0, layer], values, part, points, seen, color)
+            _escapes(axes[1, layer], values, part, points, seen, color)
+            axes[0, layer].set_title(f"{NAMES[layer]} after {num_steps} steps")
+            axes[1, layer].set_title("escape from the bulk")
+            axes[1, layer].set_xlabel(symbol)
+        axes[0, 0].legend(loc="upper left")
+        axes[1, 0].legend(loc="best")
         fig.draw_without_rendering()
-    return fig, axes
+    plt.close(fig)
+    return fig
 
 
 def _outliers(ax, values, theory, points, seen, color) -> None:
@@ -150,15 +149,26 @@ def _outliers(ax, values, theory, points, seen, color) -> None:
     draw_ensemble(ax, points, networks, color=color, label="networks ± s.e.", points=True)
     ax.plot(values, location, **THEORY, label="theory")
     ax.set_ylabel(r"largest eigenvalue of $W^\top W$")
-    ax.margins(x=0.0)
+    top = max(theory["location"].max(), edge.max())
+    ax.set_ylim(max(0.0, edge.min() - 0.35 * (top - edge.min())), 1.04 * top)
+    ax.text(0.97, 0.05, "bulk", color="0.45", fontsize=8, ha="right", transform=ax.transAxes)
+    ax.set_xlim(values[0], values[-1])
 
 
-def _escapes(ax, values, theory, points, seen, color, label) -> None:
-    """Steps of escape (solid) and of clear separation (dashed, measured in networks)."""
-    ax.plot(values, _finite(theory["escape_step"]), color=color, label=f"{label.split('$')[1]}")
-    ax.plot(values, _finite([clear_step(x) for x in theory["ratio"]]), **THEORY)
+def _escapes(ax, values, theory, points, seen, color) -> None:
+    """Steps of escape (solid), and of clear separation (dashed), which networks can show."""
+    escape = r"escape, $\theta^2 = \sigma^2\sqrt{\alpha_W}$"
+    ax.plot(values, _finite(theory["escape_step"]), color=color, label=escape)
+    clear = [crossing(np.arange(x.size), x, CLEAR) for x in theory["ratio"]]
+    label = rf"clear of it, $\theta^2 = {CLEAR}\,\sigma^2\sqrt{{\alpha_W}}$"
+    ax.plot(values, _finite(clear), **THEORY, label=label)
     networks = types.SimpleNamespace(mean=seen["clear"], stderr=seen["clear_stderr"])
     draw_ensemble(ax, points, networks, color=color, points=True)
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_minor_locator(ticker.NullLocator())
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.set_ylabel("training step $t$")
 
 
 def _finite(values):

@@ -32,11 +32,9 @@ def main() -> None:
     theory, measured, verdict = _sweep.run(
         at, values, settings, jax.random.key(args.seed), "gamma0"
     )
-    fig, axes = _sweep.draw(
+    fig = _sweep.draw(
         values, theory, settings["points"], measured, r"richness $\gamma_0$", settings["num_steps"]
     )
-    axes[0].legend(loc="upper left")
-    axes[2].legend(loc="upper right")
     arrays = {"gamma0": values, **theory, "gamma0_networks": np.array(settings["points"])}
     arrays |= {f"networks_{key}": x for key, x in measured.items()}
     finish(args, "outliers_against_richness", fig, arrays, verdict, {**MODEL, **settings})

@@ -117,7 +117,12 @@ def simulate(
 
 
 _start = eqx.filter_jit(Trainer.start)
-_train = eqx.filter_jit(Trainer.train, donate="all-except-first")
+
+
+@eqx.filter_jit(donate="all-except-first")
+def _train(how: tuple, network: Network) -> Network:
+    trainer, key, until = how
+    return trainer.train(network, key, until)
 
 
 def _run(trainer: Trainer, key, stops, layers: int, num_top: int, everything: bool) -> dict:
@@ -126,11 +131,11 @@ def _run(trainer: Trainer, key, stops, layers: int, num_top: int, everything: bo
     names = [f"W{layer}" for layer in range(layers)]
     spectra: dict[str, Any] = {}
     for stop in sorted(set(stops)):
-        network = _train(trainer, network, key, jnp.asarray(stop))
+        network = _train((trainer, key, jnp.asarray(stop)), network)
         tops[stop] = jnp.stack([top_eigenvalues(network.store[n], num_top) for n in names])
         if everything and stop == max(stops):
             spectra = {n: _all_eigenvalues(network.store[n]) for n in names}
-    network = _train(trainer, network, key, jnp.asarray(trainer.rates.shape[0]))
+    network = _train((trainer, key, jnp.asarray(trainer.rates.shape[0])), network)
     top = jnp.stack([tops[stop] for stop in stops], axis=1)  # (layers, stops, num_top)
     return {"top": top, "spectra": spectra, **_observables(network)}
 

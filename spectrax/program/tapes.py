@@ -81,8 +81,10 @@ class Tape(eqx.Module):
     def response(self, lo: int, width: int) -> Float[Array, "n m"]:
         """Coefficients on some of the Gaussians born at each step, (time, width) as one index."""
         n, w, _ = self.coef.shape
-        return self.coef[:, :, self.fixed :].reshape(n * w, n, -1)[:, :, lo : lo + width].reshape(
-            n * w, n * width
+        return (
+            self.coef[:, :, self.fixed :]
+            .reshape(n * w, n, -1)[:, :, lo : lo + width]
+            .reshape(n * w, n * width)
         )
 
 

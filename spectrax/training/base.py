@@ -25,6 +25,7 @@ class AbstractDMFT(eqx.Module):
     """
 
     num_steps: eqx.AbstractVar[int]
+    sigma: eqx.AbstractVar[Float[Array, "*batch"]]
 
     @abc.abstractmethod
     def spaces(self) -> dict:
@@ -49,6 +50,10 @@ class AbstractDMFT(eqx.Module):
     @abc.abstractmethod
     def valid(self) -> Bool[Array, ""]:
         """Whether every hyperparameter is in its domain (traced values cannot raise)."""
+
+    @abc.abstractmethod
+    def rounded(self, size: int) -> tuple["AbstractDMFT", dict[str, int]]:
+        """The model of a network of that size, and the dimension of each space."""
 
     def coordinates(self) -> Float[Array, "t1 t1"]:
         """Row t: (a, c_0, c_1, …) of every trained weight after t updates."""

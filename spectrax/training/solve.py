@@ -69,7 +69,8 @@ def solve(
             "Argument `model` has hyperparameters in single precision; call "
             "`spectrax.enable_x64()` before building it, or pass `allow_float32=True`."
         )
-    del interpreter
+    if not isinstance(interpreter, GaussianLimit | None):
+        raise ValueError(f"Argument `interpreter` must be a GaussianLimit, got {interpreter}.")
     if solver is None:
         solver = CausalSweep()
     elif not isinstance(solver, AbstractSolver):
