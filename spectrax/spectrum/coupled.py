@@ -62,7 +62,18 @@ def assemble(
 
 @singledispatch
 def critical_strength(spikes: CoupledSpikes) -> Float[Array, ""]:
-    r"""Strength $\sigma^2\sqrt{\alpha_W}$ above which a spike leaves the bulk."""
+    r"""Strength $\sigma^2\sqrt{\alpha_W}$ above which a spike leaves the bulk.
+
+    Source: theory page, section 1.2.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import CoupledSpikes
+        >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
+        >>> spikes = CoupledSpikes(one, one, none, none, 2 * one, aspect=4.0, sigma=1.0)
+        >>> float(critical_strength(spikes))
+        2.0
+    """
     return spikes.sigma**2 * jnp.sqrt(spikes.aspect)
 
 
@@ -115,6 +126,15 @@ def transpose(spikes: CoupledSpikes) -> CoupledSpikes:
       (C_f, C_e, R_f, R_e, \alpha_W K^\top, 1/\alpha_W, \alpha_W\sigma^2)$$
 
     Source: theory page, section 1.5.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import CoupledSpikes
+        >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
+        >>> spikes = CoupledSpikes(one, one, none, none, 2 * one, aspect=4.0, sigma=1.0)
+        >>> other = transpose(spikes)
+        >>> float(other.aspect), float(other.sigma), float(other.K[0, 0])
+        (0.25, 2.0, 8.0)
     """
     alpha = spikes.aspect
     return CoupledSpikes(

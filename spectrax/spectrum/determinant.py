@@ -31,6 +31,14 @@ def response_matrix(spikes: CoupledSpikes, z: Inexact[Array, ""] | float) -> Ine
         Identity minus the map above, shape (2(p + q), 2(p + q)).
 
     Source: theory page, section 1.2.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import CoupledSpikes
+        >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
+        >>> spikes = CoupledSpikes(one, one, none, none, jnp.sqrt(2.0) * one, aspect=1.0, sigma=1.0)
+        >>> abs(float(jnp.linalg.det(response_matrix(spikes, 4.5)))) < 1e-6  # the outlier
+        True
     """
     p, q = spikes.K.shape
     alpha, variance = spikes.aspect, spikes.sigma**2
@@ -69,6 +77,14 @@ def determinant_outliers(spikes: CoupledSpikes, count: int, grid: int = 512) -> 
         Outliers, locations descending, filled with the bulk edge.
 
     Source: theory page, section 1.2.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import CoupledSpikes
+        >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
+        >>> spikes = CoupledSpikes(one, one, none, none, jnp.sqrt(2.0) * one, aspect=1.0, sigma=1.0)
+        >>> round(float(determinant_outliers(spikes, 1).location[0]), 4)
+        4.5
     """
     _check.integer("grid", grid, 2)
     _check.integer("count", count, 1, grid)

@@ -28,6 +28,15 @@ def strength_path(weights: TrainedWeights, count: int = 1) -> Float[Array, "step
         ValueError: if count is out of range.
 
     Source: theory page, sections 1.3 and 3.5.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import TrainedWeights
+        >>> C, R = jnp.ones((2, 2)), jnp.zeros((2, 2))  # one field, spikes of 0.8 in each step
+        >>> coordinates = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.8, 0.0], [1.0, 0.8, 0.8]])
+        >>> weights = TrainedWeights(C, C, R, R, coordinates, aspect=1.0, sigma=1.0)
+        >>> [round(float(strength), 4) for strength in strength_path(weights)[:, 0]]
+        [0.0, 0.64, 2.56]
     """
     return _path(weights, count, 1.0)[0]
 
@@ -48,6 +57,15 @@ def outlier_path(weights: TrainedWeights, count: int = 1, *, side: str = "above"
         ValueError: if count or side is out of range.
 
     Source: theory page, sections 1.3 and 3.5.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import TrainedWeights
+        >>> C, R = jnp.ones((2, 2)), jnp.zeros((2, 2))  # one field, spikes of 0.8 in each step
+        >>> coordinates = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.8, 0.0], [1.0, 0.8, 0.8]])
+        >>> weights = TrainedWeights(C, C, R, R, coordinates, aspect=1.0, sigma=1.0)
+        >>> [round(float(location), 4) for location in outlier_path(weights).location[:, 0]]
+        [4.0, 4.0, 4.9506]
     """
     _check.one_of("side", side, ("above", "below"))
     real, imag = _path(weights, count, 1.0 if side == "above" else -1.0)
@@ -67,6 +85,15 @@ def margin_path(weights: TrainedWeights) -> Float[Array, " steps"]:
         The margin after t = 0 … T updates, shape (T + 1,).
 
     Source: theory page, section 1.4.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import TrainedWeights
+        >>> C, R = jnp.ones((2, 2)), jnp.zeros((2, 2))  # one field, spikes of 0.8 in each step
+        >>> coordinates = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.8, 0.0], [1.0, 0.8, 0.8]])
+        >>> weights = TrainedWeights(C, C, R, R, coordinates, aspect=1.0, sigma=1.0)
+        >>> [round(float(margin), 4) for margin in margin_path(weights)]
+        [-1.0, -0.36, 1.56]
     """
     return _margins(weights, jnp.arange(weights.num_steps + 1))
 
@@ -98,6 +125,15 @@ def escape_time_of(weights: TrainedWeights) -> Float[Array, ""]:
         The time in steps, +inf (with zero derivative) if there is no escape up to T.
 
     Source: theory page, section 1.4.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import TrainedWeights
+        >>> C, R = jnp.ones((2, 2)), jnp.zeros((2, 2))  # one field, spikes of 0.8 in each step
+        >>> coordinates = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.8, 0.0], [1.0, 0.8, 0.8]])
+        >>> weights = TrainedWeights(C, C, R, R, coordinates, aspect=1.0, sigma=1.0)
+        >>> float(escape_time_of(weights))  # 1 + 0.36 / 1.92
+        1.1875
     """
     return _escape(weights)
 

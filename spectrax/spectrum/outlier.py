@@ -73,6 +73,14 @@ def margin(spikes: CoupledSpikes) -> Float[Array, ""]:
     Positive if and only if there is an outlier above the bulk.
 
     Source: theory page, section 1.4.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import CoupledSpikes
+        >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
+        >>> spikes = CoupledSpikes(one, one, none, none, 2 * one, aspect=1.0, sigma=1.0)
+        >>> float(margin(spikes))  # 4 - 1
+        3.0
     """
     return strengths(spikes, 1)[0] - critical_strength(spikes)
 
@@ -103,8 +111,8 @@ def outliers(spikes: CoupledSpikes, count: int | None = None, *, side: str = "ab
         >>> from spectrax.seam import CoupledSpikes
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
         >>> spikes = CoupledSpikes(one, one, none, none, 1.5 * one, aspect=0.5, sigma=1.0)
-        >>> outliers(spikes, 1).location.round(4).tolist()
-        [3.0694]
+        >>> round(float(outliers(spikes, 1).location[0]), 4)
+        3.0694
     """
     _check.one_of("side", side, ("above", "below"))
     return classify(spikes, *_leading(spikes, count, side), side)
@@ -188,6 +196,14 @@ def complex_excess(spikes: CoupledSpikes) -> Float[Array, ""]:
     eigenvalue of $W^\top W$. A positive value shows kernels that contradict each other.
 
     Source: theory page, section 1.2.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax.seam import CoupledSpikes
+        >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
+        >>> spikes = CoupledSpikes(one, one, none, none, 2 * one, aspect=1.0, sigma=1.0)
+        >>> float(complex_excess(spikes))  # no complex strength at all: 0 - 1
+        -1.0
     """
     real, imag = _leading(spikes, None)
     modulus = jnp.hypot(real, imag)

@@ -53,6 +53,13 @@ def test_equal_eigenvalues_share_the_mean_of_their_slopes():
     np.testing.assert_allclose(slope.sum(), total / (2 * step), rtol=1e-5)
 
 
+def test_equal_eigenvalues_need_a_dual_basis():
+    """Rounding errors above the diagonal make LAPACK's left and right bases unrelated."""
+    matrix = jnp.diag(jnp.array([2.0, 2.0, 1.0, 0.0, -1.0, -2.0])).at[0, 1].set(4e-16)
+    expected = jnp.diag(jnp.array([0.5, 0.5, 0.0, 0.0, 0.0, 0.0]))
+    np.testing.assert_allclose(slopes(matrix)[:2], jnp.stack([expected, expected]), atol=1e-9)
+
+
 def test_jordan_blocks_of_zeros_have_finite_derivatives():
     blocks = ([[2.0]], np.diag([1.0, 1.0], 1), np.diag([1.0], 1))
     matrix = jax.scipy.linalg.block_diag(*map(jnp.asarray, blocks))
