@@ -67,6 +67,14 @@ def counter(name: str):
     return count
 
 
+def legend(ax) -> None:
+    """What the lines and marks of outlier trajectories are."""
+    ax.errorbar([], [], [], fmt="o", ms=3, capsize=2, lw=1, color="0.3", label="networks ± s.e.")
+    ax.plot([], [], "k--", lw=1.2, label="theory")
+    ax.plot([], [], "o", ms=4, mfc="white", mec="0.3", label="escape, theory")
+    ax.legend(loc="lower right", borderaxespad=0.2)
+
+
 class Verdict:
     """Theory against simulation in standard errors, pooled over the settings of an experiment."""
 

@@ -96,7 +96,10 @@ def measure(build, value: float, settings: dict, key, verdict: Verdict, name: st
     for row in rows:
         if np.isfinite(row["clear"]) and np.isfinite(row["clear_theory"]):
             verdict.measure(
-                f"step of {CLEAR} x critical", row["clear_theory"], row["clear"], row["clear_stderr"]
+                f"step of {CLEAR} x critical",
+                row["clear_theory"],
+                row["clear"],
+                row["clear_stderr"],
             )
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}
 
@@ -133,6 +136,7 @@ def draw(values, theory: dict, points, measured: dict, symbol: str, num_steps: i
             axes[0, layer].set_title(f"{NAMES[layer]} after {num_steps} steps")
             axes[1, layer].set_title("escape from the bulk")
             axes[1, layer].set_xlabel(symbol)
+        axes[1, 1].sharey(axes[1, 0])
         axes[0, 0].legend(loc="upper left")
         axes[1, 0].legend(loc="best")
         fig.draw_without_rendering()
@@ -165,7 +169,7 @@ def _escapes(ax, values, theory, points, seen, color) -> None:
     networks = types.SimpleNamespace(mean=seen["clear"], stderr=seen["clear_stderr"])
     draw_ensemble(ax, points, networks, color=color, points=True)
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5)))
     ax.yaxis.set_minor_locator(ticker.NullLocator())
     ax.yaxis.set_major_formatter("{x:g}")
     ax.set_ylabel("training step $t$")

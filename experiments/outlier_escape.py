@@ -6,7 +6,7 @@ multipliers gamma0, theory over finite networks, and the final spectra of the ri
 
 import jax
 import numpy as np
-from _common import Verdict, arguments, counter, evenly, finish, layers, top
+from _common import Verdict, arguments, counter, evenly, finish, layers, legend, top
 
 import spectrax as sx
 from spectrax import plotting
@@ -100,17 +100,11 @@ def spectrum(ax, layer: int, item, ensemble, color) -> None:
     plotting.spectrum(ax, law, outliers, histogram=np.ravel(found), color=color)
     largest = found.max(axis=1)
     where = ax.get_xaxis_transform()
-    ax.plot(largest, np.full(largest.size, 0.17), ".", ms=4, alpha=0.5, color=color, transform=where)
+    ax.plot(
+        largest, np.full(largest.size, 0.17), ".", ms=4, alpha=0.5, color=color, transform=where
+    )
     for x in outliers:
         ax.text(x, 0.23, "outlier", ha="center", fontsize=7.5, transform=where)
-
-
-def legend(ax) -> None:
-    """What the lines and marks are."""
-    ax.errorbar([], [], [], fmt="o", ms=3, capsize=2, lw=1, color="0.3", label="networks ± s.e.")
-    ax.plot([], [], "k--", lw=1.2, label="theory")
-    ax.plot([], [], "o", ms=4, mfc="white", mec="0.3", label="escape, theory")
-    ax.legend(loc="lower right", borderaxespad=0.2)
 
 
 def main() -> None:

@@ -31,10 +31,8 @@ def main() -> None:
     values = np.linspace(0.3, 1.5, 12 if args.quick else 97)
     at = functools.partial(build, num_steps=settings["num_steps"])
     theory, measured, verdict = _sweep.run(at, values, settings, jax.random.key(args.seed), "sigma")
-    symbol = r"initialization $\sigma$"
-    fig = _sweep.draw(
-        values, theory, settings["points"], measured, symbol, settings["num_steps"]
-    )
+    symbol = r"initialization scale $\sigma$"
+    fig = _sweep.draw(values, theory, settings["points"], measured, symbol, settings["num_steps"])
     arrays = {"sigma": values, **theory, "sigma_networks": np.array(settings["points"])}
     arrays |= {f"networks_{key}": x for key, x in measured.items()}
     finish(args, "outliers_against_initialization", fig, arrays, verdict, {**MODEL, **settings})

@@ -62,7 +62,7 @@ def scalar(name: str, value):
     """Return value as a JAX array; raise ValueError if it is not a scalar."""
     if np.shape(value) != ():
         raise ValueError(f"Argument `{name}` must be a scalar, got shape {np.shape(value)}.")
-    return jnp.asarray(value, _float(value))
+    return array(value)
 
 
 def schedule(name: str, value, num_steps: int):
@@ -72,7 +72,7 @@ def schedule(name: str, value, num_steps: int):
             f"Argument `{name}` must be a scalar or of shape ({num_steps},), "
             f"got shape {np.shape(value)}."
         )
-    return jnp.asarray(value, _float(value))
+    return array(value)
 
 
 def gram(name: str, value, size: int):
@@ -94,6 +94,11 @@ def gram(name: str, value, size: int):
             raise ValueError(
                 f"Argument `{name}` must be positive semi-definite, got eigenvalue {lowest:.3g}."
             )
+    return array(value)
+
+
+def array(value):
+    """Value as a JAX array of a definite floating type."""
     return jnp.asarray(value, _float(value))
 
 

@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from spectrax import _check
+
 
 class CoupledSpikes(eqx.Module):
     r"""A random matrix with spikes that remember it.
@@ -26,13 +28,13 @@ class CoupledSpikes(eqx.Module):
     Source: theory page, section 1.1.
     """
 
-    Ce: Float[Array, "q q"] = eqx.field(converter=jnp.asarray)
-    Cf: Float[Array, "p p"] = eqx.field(converter=jnp.asarray)
-    Re: Float[Array, "q p"] = eqx.field(converter=jnp.asarray)
-    Rf: Float[Array, "p q"] = eqx.field(converter=jnp.asarray)
-    K: Float[Array, "p q"] = eqx.field(converter=jnp.asarray)
-    aspect: Float[Array, ""] = eqx.field(converter=jnp.asarray)
-    sigma: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    Ce: Float[Array, "q q"] = eqx.field(converter=_check.array)
+    Cf: Float[Array, "p p"] = eqx.field(converter=_check.array)
+    Re: Float[Array, "q p"] = eqx.field(converter=_check.array)
+    Rf: Float[Array, "p q"] = eqx.field(converter=_check.array)
+    K: Float[Array, "p q"] = eqx.field(converter=_check.array)
+    aspect: Float[Array, ""] = eqx.field(converter=_check.array)
+    sigma: Float[Array, ""] = eqx.field(converter=_check.array)
 
 
 class TrainedWeights(eqx.Module):
@@ -58,8 +60,8 @@ class TrainedWeights(eqx.Module):
     Re: Float[Array, "n n"]
     Rf: Float[Array, "n n"]
     coordinates: Float[Array, "t1 t1"]
-    aspect: Float[Array, ""] = eqx.field(converter=jnp.asarray)
-    sigma: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    aspect: Float[Array, ""] = eqx.field(converter=_check.array)
+    sigma: Float[Array, ""] = eqx.field(converter=_check.array)
 
     @property
     def num_steps(self) -> int:
