@@ -64,6 +64,12 @@ def assemble(
 def critical_strength(spikes: CoupledSpikes) -> Float[Array, ""]:
     r"""Strength $\sigma^2\sqrt{\alpha_W}$ above which a spike leaves the bulk.
 
+    Args:
+        spikes: of which only aspect and sigma matter.
+
+    Returns:
+        The critical strength, a scalar.
+
     Source: theory page, section 1.2.
 
     Example:

@@ -41,6 +41,15 @@ def ritz_values(solution, layer: int, step: int | Int[Array, ""], *, num: int = 
     The largest converges from below: exponentially to a separated outlier, like $1/num^2$ to the
     edge of the bulk.
 
+    Args:
+        solution: what `solve` returned.
+        layer: 0 … depth − 1.
+        step: number of updates made, at least 1; may be traced.
+        num: number of iterations.
+
+    Returns:
+        Ritz values of $W^\top W$, shape (num,).
+
     Example:
         >>> import spectrax as sx
         >>> sx.enable_x64()

@@ -72,6 +72,12 @@ def margin(spikes: CoupledSpikes) -> Float[Array, ""]:
 
     Positive if and only if there is an outlier above the bulk.
 
+    Args:
+        spikes: p spikes on the left, q on the right.
+
+    Returns:
+        The margin, a scalar.
+
     Source: theory page, section 1.4.
 
     Example:
@@ -194,6 +200,12 @@ def complex_excess(spikes: CoupledSpikes) -> Float[Array, ""]:
 
     Never positive for fields that exist: a complex strength beyond the threshold would be a complex
     eigenvalue of $W^\top W$. A positive value shows kernels that contradict each other.
+
+    Args:
+        spikes: p spikes on the left, q on the right.
+
+    Returns:
+        The excess, a scalar; minus the critical strength if no strength is complex.
 
     Source: theory page, section 1.2.
 
