@@ -102,16 +102,20 @@ def _backward(varied: Task, fixed: Task, history: History, b):
     for lo, hi in reversed(segments(first, n)):
 
         def step(carry, t, tapes=cut(history.tapes, hi)):
-            bars, varied_bar = carry
+            bars, row_bar, varied_bar = carry
             live = history.live[t - first]
             _, pull = jax.vjp(
                 lambda varied, tapes: _row(varied, fixed, tapes, t, live), varied, tapes
             )
-            row_bar = (take_row(bars, t), jax.tree.map(lambda x: x[t - first], b_seen))
-            return jax.tree.map(jnp.add, (bars, varied_bar), pull(row_bar)[::-1]), None
+            seen_bar = jax.tree.map(lambda x: x[t - first], b_seen)
+            more_varied, more = pull((row_bar, seen_bar))
+            bars, varied_bar = jax.tree.map(jnp.add, (bars, varied_bar), (more, more_varied))
+            # the next row is read here, not when it is used: so `bars` can change in place
+            return (bars, take_row(bars, jnp.maximum(t - 1, 0)), varied_bar), None
 
-        carry = (cut(bars, hi), varied_bar)
-        (part, varied_bar), _ = jax.lax.scan(step, carry, jnp.arange(lo, hi), reverse=True)
+        part = cut(bars, hi)
+        carry = (part, take_row(part, hi - 1), varied_bar)
+        (part, _, varied_bar), _ = jax.lax.scan(step, carry, jnp.arange(lo, hi), reverse=True)
         bars = put_corner(bars, part)
     start = add_to_partial(varied_bar.start, cut(bars, first))
     varied_bar = eqx.tree_at(lambda x: x.start, varied_bar, start, is_leaf=lambda x: x is None)

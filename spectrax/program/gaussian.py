@@ -278,5 +278,6 @@ def _rows(weight: Float[Array, "k t w"], tape: Float[Array, "t w *rest"]):
 def _columns(tape: Float[Array, "t w *rest"], x: Float[Array, "k *rest"]):
     """sum_rest tape[t, w, rest] x[k, rest], shape (k, t, w)."""
     t, w = tape.shape[:2]
-    out = x.reshape(x.shape[0], -1) @ tape.reshape(t * w, -1).T
-    return out.reshape(-1, t, w)
+    # tape first: then its cotangent has the tape's own layout
+    out = jnp.einsum("aq,kq->ak", tape.reshape(t * w, -1), x)
+    return out.T.reshape(-1, t, w)
