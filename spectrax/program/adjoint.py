@@ -114,7 +114,7 @@ def _backward(varied: Task, fixed: Task, history: History, b):
             return (bars, take_row(bars, jnp.maximum(t - 1, 0)), varied_bar), None
 
         part = cut(bars, hi)
-        carry = (part, take_row(part, hi - 1), varied_bar)
+        carry = (part, take_row(part, jnp.asarray(hi - 1)), varied_bar)
         (part, _, varied_bar), _ = jax.lax.scan(step, carry, jnp.arange(lo, hi), reverse=True)
         bars = put_corner(bars, part)
     start = add_to_partial(varied_bar.start, cut(bars, first))
