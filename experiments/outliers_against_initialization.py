@@ -1,8 +1,8 @@
 """Outliers and the steps of their escape against the initialization sigma.
 
-Learning decides where an outlier ends, the initialization how far the bulk reaches: the threshold
-sigma^2 sqrt(aspect) and the edge grow until they swallow what was learned. Small weights learn late,
-large ones escape late: in between the escape is earliest.
+Learning decides where an outlier ends, initialization how far the bulk reaches: the threshold
+sigma^2 sqrt(aspect) and the edge grow until they swallow what was learned. Small weights learn
+late, large ones escape late or never: in between, the escape is earliest.
 """
 
 import functools
