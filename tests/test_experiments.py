@@ -1,0 +1,33 @@
+"""Every experiment is listed, runs, and leaves no NaN behind."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "experiments"
+NAMES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
+
+
+def test_every_experiment_is_listed():
+    listed = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert len(NAMES) >= 5
+    for name in NAMES:
+        assert f"| `{name}` |" in listed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_experiment_runs(name, tmp_path):
+    command = [sys.executable, str(FOLDER / f"{name}.py"), "--quick", "--out", str(tmp_path)]
+    subprocess.run(command, check=True, timeout=600)
+    for ending in (".png", ".pdf", ".npz", ".json"):
+        assert (tmp_path / f"{name}{ending}").stat().st_size > 0
+    json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+    with np.load(tmp_path / f"{name}.npz") as data:
+        for key in data.files:
+            values = data[key]
+            assert values.dtype.kind not in "fc" or not np.isnan(values).any(), key
