@@ -128,6 +128,7 @@ def draw(values, theory: dict, points, measured: dict, symbol: str, num_steps: i
     colors = plotting.sequence(3, "plasma")[:2]
     with plotting.style():
         fig, axes = plt.subplots(2, 2, figsize=(7.6, 5.4), sharex=True)
+        axes[1, 1].sharey(axes[1, 0])
         for layer, color in enumerate(colors):
             part = {key: np.asarray(x)[:, layer] for key, x in theory.items()}
             seen = {key: np.asarray(x)[:, layer] for key, x in measured.items()}
@@ -136,7 +137,6 @@ def draw(values, theory: dict, points, measured: dict, symbol: str, num_steps: i
             axes[0, layer].set_title(f"{NAMES[layer]} after {num_steps} steps")
             axes[1, layer].set_title("escape from the bulk")
             axes[1, layer].set_xlabel(symbol)
-        axes[1, 1].sharey(axes[1, 0])
         axes[0, 0].legend(loc="upper left")
         axes[1, 0].legend(loc="best")
         fig.draw_without_rendering()
