@@ -17,6 +17,8 @@ def test_every_experiment_is_listed():
     assert len(NAMES) >= 5
     for name in NAMES:
         assert f"| `{name}` |" in listed
+    for path in (FOLDER / "benchmarks").glob("*.py"):
+        assert f"experiments/benchmarks/{path.name}" in listed
 
 
 @pytest.mark.slow
@@ -31,3 +33,11 @@ def test_experiment_runs(name, tmp_path):
         for key in data.files:
             values = data[key]
             assert values.dtype.kind not in "fc" or not np.isnan(values).any(), key
+
+
+@pytest.mark.slow
+def test_benchmark_runs(tmp_path):
+    command = [sys.executable, str(FOLDER / "benchmarks" / "solve.py"), "--quick"]
+    subprocess.run([*command, "--out", str(tmp_path)], check=True, timeout=600)
+    record = json.loads((tmp_path / "benchmark_solve.json").read_text(encoding="utf-8"))
+    assert all(x["median"] > 0 for x in record["horizons"][0]["ratios"].values())
