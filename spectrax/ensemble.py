@@ -106,7 +106,7 @@ def simulate(
     stops = (model.num_steps,) if spectrum_steps is None else spectrum_steps
     stops = tuple(_check.integer("spectrum_steps", int(s), 0, model.num_steps) for s in stops)
     model, sizes = model.rounded(size)
-    trainer = Trainer(model.program, model.transformation(), model.rates(), tuple(sizes.items()))
+    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
     layers = len(model.task().plan().spikes)
     runs = []
     for seed, seed_key in enumerate(jax.random.split(key, num_seeds)):

@@ -36,6 +36,15 @@ class CoupledSpikes(eqx.Module):
     aspect: Float[Array, ""] = eqx.field(converter=_check.array)
     sigma: Float[Array, ""] = eqx.field(converter=_check.array)
 
+    def __check_init__(self):
+        p, q = jnp.shape(self.K)[-2:]
+        for name, shape in {"Ce": (q, q), "Cf": (p, p), "Re": (q, p), "Rf": (p, q)}.items():
+            found = jnp.shape(getattr(self, name))[-2:]
+            if found != shape:
+                raise ValueError(
+                    f"Argument `{name}` must have shape {shape} for K of shape {(p, q)}, got {found}."
+                )
+
 
 class TrainedWeights(eqx.Module):
     r"""One weight matrix at every step of its training.
@@ -83,4 +92,11 @@ class TrainedWeights(eqx.Module):
         theta = self.coordinates[step]
         a, c = theta[0], jnp.repeat(theta[1:], self.num_classes)
         K = jnp.diag(jnp.where(made, c, 0.0))
-        return CoupledSpikes(Ce, Cf, Re / a, Rf / a, K, self.aspect, a * self.sigma)
+        sigma, (Re, Rf) = a * self.sigma, responses_to(a, Re, Rf)
+        return CoupledSpikes(Ce, Cf, Re, Rf, K, self.aspect, sigma)
+
+
+def responses_to(a: Float[Array, ""], *responses: Float[Array, "..."]):
+    r"""Responses to the noise of aA instead of A; zero for a = 0, where there is no noise."""
+    inverse = jnp.where(a == 0, 0.0, 1 / jnp.where(a == 0, 1.0, a))
+    return tuple(R * inverse for R in responses)

@@ -7,6 +7,9 @@ import sys
 
 def start(args) -> None:
     """Double precision, compiled code kept between runs, figures without a screen."""
+    # OpenBLAS threads that wait for each other slow small eigenproblems down, many times on a busy
+    # machine; this works only before SciPy is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import jax
 
     # The bulk edges and the recursion over many steps need double precision.

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from spectrax import _check
 
-DENSE = 800  # below this dimension all singular values cost less than an iteration
+DENSE = 1500  # below this dimension all singular values cost less than an iteration
 
 
 def top_eigenvalues(W: Float[Array, "n m"], count: int = 1) -> Float[Array, " count"]:

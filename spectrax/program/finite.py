@@ -133,13 +133,14 @@ class Trainer(eqx.Module):
 
     Args:
         program: `program(ops, t)`.
-        optimizer: with unit rate.
+        optimizer: `optimizer()` makes the transformation, with unit rate. A method of the model, so
+            that its hyperparameters are leaves: new values do not compile again.
         rates: factor of the gradients at each step.
         sizes: dimension of each space.
     """
 
     program: Callable
-    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    optimizer: Callable[[], optax.GradientTransformation]
     rates: Float[Array, " t"]
     sizes: tuple[tuple[str, int], ...] = eqx.field(static=True)
 
@@ -154,7 +155,7 @@ class Trainer(eqx.Module):
 
         records = {name: room(jnp.concatenate(xs)) for name, xs in ops.records.items()}
         seen = jax.tree.map(room, ops.seen)
-        return Network(store, self.optimizer.init(trained), records, seen, t)
+        return Network(store, self.optimizer().init(trained), records, seen, t)
 
     def _step(self, key, store: dict, t) -> FiniteOps:
         ops = FiniteOps(dict(self.sizes), key, t, store)
@@ -169,7 +170,7 @@ class Trainer(eqx.Module):
             ops = self._step(key, store, t)
             gradients = jax.tree.map(lambda g: self.rates[t] * g, ops.gradients)
             trained = {name: store[name] for name in gradients}
-            updates, state = self.optimizer.update(gradients, network.state, trained)
+            updates, state = self.optimizer().update(gradients, network.state, trained)
             store |= optax.apply_updates(trained, updates)
             new = ({k: jnp.concatenate(xs) for k, xs in ops.records.items()}, ops.seen)
             old = (network.records, network.seen)

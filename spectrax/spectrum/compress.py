@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax import _check
-from spectrax.seam import CoupledSpikes, TrainedWeights
+from spectrax.seam import CoupledSpikes, TrainedWeights, responses_to
 
 # Without a rank: room for this many directions per class. Full-batch training spans 10 to 20.
 ROOM = 32
@@ -55,11 +55,12 @@ class CompressedWeights(eqx.Module):
         steps = self.coordinates.shape[-1] - 1
         weight = jnp.where(jnp.arange(steps) < step, theta[1:], 0.0)
         weight = jnp.repeat(weight, self.Q.shape[0] // steps)  # (n,)
+        Re, Rf = responses_to(theta[0], self.Re, self.Rf)
         return CoupledSpikes(
             Ce=jnp.diag(self.used_e.astype(self.Q.dtype)),
             Cf=jnp.diag(self.used_f.astype(self.P.dtype)),
-            Re=self.Re / theta[0],
-            Rf=self.Rf / theta[0],
+            Re=Re,
+            Rf=Rf,
             K=self.P.T @ (weight[:, None] * self.Q),
             aspect=self.aspect,
             sigma=theta[0] * self.sigma,

@@ -39,7 +39,7 @@ def test_finite_interpreter_is_dense_training(num_classes):
         momentum=0.6, weight_decay=0.02, num_classes=num_classes,
     )  # fmt: skip
     model, sizes = model.rounded(D)
-    trainer = Trainer(model.program, model.transformation(), model.rates(), tuple(sizes.items()))
+    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
     key = jax.random.key(3)
     start = trainer.start(key)
     end = trainer.train(start, key, jnp.asarray(T))
@@ -53,7 +53,7 @@ def test_finite_interpreter_is_dense_training(num_classes):
 
 def test_stopping_on_the_way_changes_nothing():
     model, sizes = sx.DeepLinear(2, T, alpha=2.0, nu=1.0, eta=0.03, gamma0=2.0).rounded(D)
-    trainer = Trainer(model.program, model.transformation(), model.rates(), tuple(sizes.items()))
+    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
     key = jax.random.key(0)
     at_once = trainer.train(trainer.start(key), key, jnp.asarray(T))
     stopped = trainer.train(trainer.start(key), key, jnp.asarray(3))

@@ -1,0 +1,36 @@
+"""The objects between training and spectrum: shapes, and weights whose initial part has vanished."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import spectrax as sx
+from spectrax.seam import CoupledSpikes, TrainedWeights
+from spectrax.spectrum.compress import compress
+
+
+@pytest.mark.parametrize("name", ["Ce", "Cf", "Re", "Rf"])
+def test_kernels_must_fit_the_coupling(name):
+    shapes = {"Ce": (3, 3), "Cf": (2, 2), "Re": (3, 2), "Rf": (2, 3)}
+    kernels = {key: np.zeros(shape) for key, shape in shapes.items()}
+    CoupledSpikes(**kernels, K=np.ones((2, 3)), aspect=1.0, sigma=1.0)
+    kernels[name] = np.zeros((4, 4))
+    with pytest.raises(ValueError, match=rf"`{name}` must have shape \({shapes[name][0]}, "):
+        CoupledSpikes(**kernels, K=np.ones((2, 3)), aspect=1.0, sigma=1.0)
+
+
+def test_a_vanished_initial_part_is_the_limit_of_a_small_one():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(2, 2, 2))
+    Ce, Cf = jnp.asarray(root @ root.mT)
+    Re, Rf = (jnp.tril(x, -1) for x in rng.normal(size=(2, 2, 2)))
+
+    def top(a, how):
+        coordinates = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.7, 0.0], [a, 0.5, 0.4]])
+        weights = TrainedWeights(Ce, Cf, Re, Rf, coordinates, aspect=0.5, sigma=1.0)
+        return sx.outliers(how(weights).at(2), 1).location
+
+    classical = 0.5 * np.linalg.eigvals(np.diag([0.5, 0.4]) @ Ce @ np.diag([0.5, 0.4]) @ Cf).real
+    for how in (lambda weights: weights, compress):
+        np.testing.assert_allclose(top(0.0, how), max(classical), rtol=1e-12)
+        np.testing.assert_allclose(top(1e-7, how), max(classical), rtol=1e-6)
