@@ -42,7 +42,8 @@ class CoupledSpikes(eqx.Module):
             found = jnp.shape(getattr(self, name))[-2:]
             if found != shape:
                 raise ValueError(
-                    f"Argument `{name}` must have shape {shape} for K of shape {(p, q)}, got {found}."
+                    f"Argument `{name}` must have shape {shape} for K of shape {(p, q)}, "
+                    f"got {found}."
                 )
 
 

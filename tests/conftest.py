@@ -4,13 +4,19 @@ import os
 
 import jax
 
-# Tests compile far more than they compute: two thirds of the time are saved by plain machine code.
-# A flag that XLA does not know ends the process, so only those of versions that were tried are set.
-flags = ["--xla_backend_optimization_level=0"]
-if jax.__version_info__ < (0, 12):
-    flags.append("--xla_cpu_use_fusion_emitters=false")
-    flags.append("--xla_cpu_parallel_codegen_split_count=1")
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share a GPU
 
 jax.config.update("jax_enable_x64", True)
+
+
+def pytest_configure(config):
+    """Choose the compiler's effort before the first compilation."""
+    if config.option.markexpr == "slow":
+        return  # they compute more than they compile
+    # The others compile far more than they compute: plain machine code saves half of the time.
+    # A flag that XLA does not know ends the process, so versions that were not tried get one only.
+    flags = ["--xla_backend_optimization_level=0"]
+    if jax.__version_info__ < (0, 12):
+        flags.append("--xla_cpu_use_fusion_emitters=false")
+        flags.append("--xla_cpu_parallel_codegen_split_count=1")
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])

@@ -1,4 +1,4 @@
-"""The objects between training and spectrum: shapes, and weights whose initial part has vanished."""
+"""The objects between training and spectrum."""
 
 import jax.numpy as jnp
 import numpy as np
