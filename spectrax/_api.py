@@ -26,6 +26,9 @@ from spectrax.spectrum import krylov as krylov
 from spectrax.spectrum import location as location
 from spectrax.spectrum import margin as margin
 from spectrax.spectrum import margin_path as margin_path
+from spectrax.spectrum import ntk_law as ntk_law
+from spectrax.spectrum import ntk_path as ntk_path
+from spectrax.spectrum import ntk_top as ntk_top
 from spectrax.spectrum import outlier_path as outlier_path
 from spectrax.spectrum import outliers as outliers
 from spectrax.spectrum import overlaps as overlaps

@@ -99,9 +99,9 @@ class FiniteOps(AbstractOps):
         return Field(space, self.memory[name][self.t - 1] * (self.t > 0))
 
     def project_out(self, name: str, x: Field) -> Field:
-        past = self.memory[name].reshape(-1, x.data.shape[-1])  # (time * width, dimension)
-        inner = x.data @ past.T / x.data.shape[-1]
-        return Field(x.space, x.data - inner @ past)
+        past = self.memory[name]  # (time, width, dimension)
+        inner = jnp.einsum("kd,tkd->t", x.data, past) / x.data.shape[-1]
+        return Field(x.space, x.data - jnp.einsum("t,tkd->kd", inner, past))
 
     def inner(self, x: Field, y: Field) -> Float[Array, "x y"]:
         return x.data @ y.data.T / x.data.shape[-1]

@@ -177,8 +177,9 @@ class GaussianOps(AbstractOps):
         return Field(space, jnp.where(self.earlier[before], self.tapes[name].coef[before], 0.0))
 
     def project_out(self, name: str, x: Field) -> Field:
-        inner = self._with_past(name, x)
-        return x - self._combine(name, inner, jnp.zeros_like(inner[:, 0]), x.space)
+        inner = jnp.einsum("ktk->t", self._with_past(name, x))
+        weight = inner[:, None] * jnp.eye(x.size)[:, None, :]  # (k, t, k)
+        return x - self._combine(name, weight, jnp.zeros_like(weight[:, 0]), x.space)
 
     def _remember(self, record: str, x: Field) -> Float[Array, "k t width"]:
         """Enter x in a record; its inner products with the record's fields of earlier steps."""

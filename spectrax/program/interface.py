@@ -136,7 +136,10 @@ class AbstractOps(abc.ABC):
 
     @abc.abstractmethod
     def project_out(self, name: str, x: Field) -> Field:
-        r"""`x` minus its projections: $x - \sum_j y_j \langle y_j, x\rangle$, $y_j$ remembered."""
+        r"""`x` minus its projections: $x - \sum_s y_s \sum_k \langle y_{sk}, x_k\rangle$.
+
+        With $y_s$ the fields of earlier steps under that name, the index being one more coordinate.
+        """
 
     @abc.abstractmethod
     def inner(self, x: Field, y: Field) -> Float[Array, "x y"]:

@@ -1,21 +1,24 @@
-"""Krylov probe: Lanczos iterations of W^T W as further steps of the program."""
+"""Krylov probes: Lanczos iterations of a symmetric operator as further steps of the program."""
+
+from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from spectrax.program.causal import Task
+from spectrax.program.field import Field
 from spectrax.program.solvers import CausalAdjoint, CausalSweep, limit
 from spectrax.program.tapes import Tape, Tapes, blank_tape
 
 RECORD = "krylov"
 
 
-class Lanczos(eqx.Module):
-    r"""One Lanczos iteration on $W^\top W$, orthogonalised against all earlier vectors.
+class Gram(eqx.Module):
+    r"""The operator $W^\top W$ of a trained matrix.
 
     Args:
-        name: trained matrix.
+        name: of the matrix.
         rows, cols: its spaces.
         sigma: standard deviation of its initial entries.
     """
@@ -25,31 +28,56 @@ class Lanczos(eqx.Module):
     cols: str = eqx.field(static=True)
     sigma: Float[Array, ""]
 
+    def __call__(self, ops, v: Field) -> Field:
+        """The operator applied to a field."""
+        W = ops.weight(self.name, self.rows, self.cols, sigma=self.sigma)
+        return W.T @ (W @ v)
+
+
+class Lanczos(eqx.Module):
+    r"""One Lanczos iteration of a symmetric operator, orthogonalised against all earlier vectors.
+
+    Vectors may have an index (classes): it counts as one more coordinate.
+
+    Args:
+        operator: `operator(ops, v)`, a field like v.
+        space: where v lives.
+        size: length of the index of v.
+    """
+
+    operator: Callable
+    space: str = eqx.field(static=True)
+    size: int = eqx.field(static=True, default=1)
+
     def __call__(self, ops, t) -> None:
         """One step of the program."""
         del t
-        W = ops.weight(self.name, self.rows, self.cols, sigma=self.sigma)
-        v = ops.recall(RECORD, self.cols, 1)
-        y = W.T @ (W @ v)
+        v = ops.recall(RECORD, self.space, self.size)
+        y = self.operator(ops, v)
         r = ops.project_out(RECORD, ops.project_out(RECORD, y))  # twice is enough
-        norm = ops.inner(r, r)[0, 0]
+        norm = jnp.trace(ops.inner(r, r))
         b = jnp.sqrt(jnp.where(norm > 0, norm, 1.0))
-        ops.observe("a", ops.inner(v, y)[0, 0])
+        ops.observe("a", jnp.trace(ops.inner(v, y)))
         ops.observe("b", jnp.where(norm > 0, b, 0.0))
         ops.remember(RECORD, r / b)
 
 
 def lanczos(
-    task: Task, tapes: Tapes, probe: Lanczos, theta: Float[Array, " t1"], row, num: int
+    task: Task,
+    tapes: Tapes,
+    probe: Lanczos,
+    theta: Float[Array, " t1"],
+    start: tuple[str, int | Int[Array, ""]],
+    num: int,
 ) -> tuple[Float[Array, " num"], Float[Array, " num"]]:
-    """Lanczos coefficients of a trained matrix with coordinates `theta`.
+    """Lanczos coefficients of an operator made of trained matrices with coordinates `theta`.
 
     Args:
         task: the training, whose `tapes` stay frozen.
         tapes: its solution.
-        probe: which matrix.
-        theta: (a, c_0, …) of the matrix.
-        row: step whose forward field is the first vector; may be traced.
+        probe: which operator.
+        theta: (a, c_0, …) of the matrices.
+        start: record and row (may be traced) of the field that is the first vector.
         num: number of iterations.
 
     Returns:
@@ -59,19 +87,18 @@ def lanczos(
     theta = jnp.pad(theta, (0, num))
     coordinates = jnp.broadcast_to(theta, (n + num, n + num + 1))
     extended = Task(probe, task.dims, coordinates, (task.program,), tapes)
-    start = dict(tapes)
-    start[RECORD] = _first_vector(extended, tapes[f"{probe.name}.forward"], row, n)
-    extended = eqx.tree_at(lambda x: x.start, extended, start, is_leaf=lambda x: x is None)
+    tapes = {**tapes, RECORD: _first_vector(extended, tapes[start[0]], start[1], n)}
+    extended = eqx.tree_at(lambda x: x.start, extended, tapes, is_leaf=lambda x: x is None)
     seen = limit(extended, solver=CausalSweep(), adjoint=CausalAdjoint()).seen
     return seen["a"], seen["b"]
 
 
 def _first_vector(task: Task, tape: Tape, row, n: int) -> Tape:
-    """A tape of Lanczos vectors whose last row is the normalised forward field of step `row`."""
+    """A tape of Lanczos vectors whose last row is the normalised field of one row of a tape."""
     plan = task.plan()
     out = blank_tape(plan, plan.record(RECORD), n)
-    first = tape.coef[row, 0] / jnp.sqrt(tape.gram[row, 0, row, 0])
-    return out.like(out.coef.at[-1, 0].set(first), out.gram)
+    coef, gram = tape.coef[row], tape.gram[row, :, row]
+    return out.like(out.coef.at[-1].set(coef / jnp.sqrt(jnp.trace(gram))), out.gram)
 
 
 def tridiagonal_eigenvalues(

@@ -14,6 +14,9 @@ from spectrax.spectrum.escape import escape_time_of as escape_time_of
 from spectrax.spectrum.escape import margin_path as margin_path
 from spectrax.spectrum.escape import outlier_path as outlier_path
 from spectrax.spectrum.escape import strength_path as strength_path
+from spectrax.spectrum.kernel import ntk_law as ntk_law
+from spectrax.spectrum.kernel import ntk_path as ntk_path
+from spectrax.spectrum.kernel import ntk_top as ntk_top
 from spectrax.spectrum.krylov import krylov as krylov
 from spectrax.spectrum.krylov import ritz_values as ritz_values
 from spectrax.spectrum.outlier import Outliers as Outliers

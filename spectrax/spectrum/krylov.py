@@ -4,13 +4,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from spectrax import _check
-from spectrax.program.lanczos import Lanczos, lanczos, tridiagonal_eigenvalues
+from spectrax.program.lanczos import Gram, Lanczos, lanczos, tridiagonal_eigenvalues
 
 
 def krylov(
     solution, layer: int, step: int | Int[Array, ""], *, num: int = 40
 ) -> tuple[Float[Array, " num"], Float[Array, " num"]]:
-    r"""Lanczos coefficients of $W^\top W$ in the limit, from the forward field of the last update.
+    r"""Lanczos coefficients of $W^\top W$ in the limit, from the forward fields of the last update.
 
     $$W^\top W\, v_k = b_{k-1} v_{k-1} + a_k v_k + b_k v_{k+1}, \qquad v_0 \propto h(step - 1).$$
 
@@ -30,9 +30,11 @@ def krylov(
     """
     weights, num = solution.weights(layer), _check.integer("num", num, 2)
     model = solution.model
-    probe = Lanczos(f"W{layer}", model.space_of(layer + 1), model.space_of(layer), weights.sigma)
-    row = jnp.asarray(step) - 1
-    return lanczos(model.task(), solution.order.tapes, probe, weights.coordinates[step], row, num)
+    name, cols = f"W{layer}", model.space_of(layer)
+    gram = Gram(name, model.space_of(layer + 1), cols, weights.sigma)
+    probe = Lanczos(gram, cols, weights.num_classes)
+    start = (f"{name}.forward", jnp.asarray(step) - 1)
+    return lanczos(model.task(), solution.order.tapes, probe, weights.coordinates[step], start, num)
 
 
 def ritz_values(solution, layer: int, step: int | Int[Array, ""], *, num: int = 40):

@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from spectrax import _check
 from spectrax.program.coordinates import check_linear, heavy_ball
+from spectrax.program.field import Field
 from spectrax.training.base import AbstractDMFT
 from spectrax.transfer.parameterization import Parameterization, mup
 
@@ -171,6 +172,54 @@ class DeepLinear(AbstractDMFT):
         w.append(h[L])
         ops.observe("test_error", ops.inner(delta, delta))
         ops.observe("train_error", ops.inner(Delta, Delta))
+
+    def tangent_kernel(self, ops, v: Field, G) -> Field:
+        r"""The population tangent kernel, applied to a field of the input space.
+
+        $$\Theta = G_1 + \frac1\nu Y_0^\top \big[G_2 + Y_1^\top [G_3 + \dots] Y_1\big] Y_0$$
+
+        with the normalised weights $Y_l$ and $G_{L+1} = 1$.
+
+        Args:
+            ops: operations of the program.
+            v: one vector for each class.
+            G: correlations $\langle g^l g^l\rangle$ of the backward fields at this step for
+                l = 1 … L, each (classes, classes).
+        """
+        space = [self.space_of(layer) for layer in range(self.depth + 1)]
+        names = [(f"W{k}", space[k + 1], space[k]) for k in range(self.depth)]
+        W = [ops.weight(*name, sigma=self.sigma) for name in names]
+        forward = [v]
+        for k in range(self.depth):
+            forward.append(W[k] @ forward[k])
+        y = forward.pop()
+        for k in reversed(range(self.depth)):
+            y = W[k].T @ y
+            y = forward[k].mix(G[k]) + (y if k else y / self.nu)
+        return y
+
+    def train_kernel(self, ops, v: Field, G) -> Field:
+        r"""The kernel on the training samples, $\frac1\alpha X \Theta X^\top$, applied to a field.
+
+        Raises:
+            ValueError: for online data, where the samples of a step do not come again.
+        """
+        if self.data == "online":
+            raise ValueError("Argument `kernel` must be 'population' for online data, got 'train'.")
+        X = ops.matrix("X", "samples", "input")
+        return X @ self.tangent_kernel(ops, X.T @ v, G) / self.alpha
+
+    def kernel_chain(self, kernel: str) -> tuple:
+        r"""The kernel at initialization as nested products, innermost first.
+
+        Rows (variance, aspect, scale) of $B \leftarrow G + Y^\top B\, Y / \mathrm{scale}$ with Y of
+        that aspect and entries of variance variance/cols; weights without their factor a.
+        """
+        one, variance = jnp.ones_like(self.nu), self.sigma**2
+        chain = [(variance, one, one)] * (self.depth - 1) + [(variance, self.nu, self.nu)]
+        if kernel == "train":
+            chain.append((self.alpha, 1 / self.alpha, self.alpha))
+        return tuple(jnp.stack(column) for column in zip(*chain, strict=True))
 
     def rounded(self, size: int) -> tuple["DeepLinear", dict[str, int]]:
         """The model of a network with input dimension `size`, and the sizes of its spaces."""
