@@ -132,8 +132,26 @@ class DeepLinear(AbstractDMFT):
 
     def rates(self) -> Float[Array, " t"]:
         r"""$c_t = \eta_t \gamma / \sqrt\nu$ of every weight and of the readout."""
-        eta = self.parameterization.eta(self.eta, self.nu)
+        eta = self.effective_eta()
         return jnp.broadcast_to(eta * self.gamma / jnp.sqrt(self.nu), (self.num_steps,))
+
+    def effective_eta(self) -> Float[Array, "*t"]:
+        """Learning rate at this width."""
+        return self.parameterization.eta(self.eta, self.nu)
+
+    @property
+    def governing_kernel(self) -> str:
+        """The tangent kernel that decides on stability."""
+        return "population" if self.data == "online" else "train"
+
+    def stability_bound(self) -> Float[Array, ""]:
+        r"""Largest stable $\eta\kappa$: 2 for gradient descent, $2 + 2\mu - \lambda$ in general."""
+        if self.optimizer is not None:
+            raise ValueError(
+                "Argument `optimizer` must be None where stability is asked for; "
+                "use momentum and weight_decay."
+            )
+        return 2 * (1 + self.momentum) - self.weight_decay
 
     def transformation(self) -> optax.GradientTransformation:
         """The optimizer with unit rate."""
