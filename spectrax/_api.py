@@ -39,10 +39,14 @@ from spectrax.spectrum import transfer_matrix as transfer_matrix
 from spectrax.training.deep_linear import DeepLinear as DeepLinear
 from spectrax.training.solve import GaussianLimit as GaussianLimit
 from spectrax.training.solve import solve as solve
+from spectrax.transfer.gaps import TransferGaps as TransferGaps
+from spectrax.transfer.gaps import transfer_gaps as transfer_gaps
 from spectrax.transfer.optimum import optimal_lr as optimal_lr
 from spectrax.transfer.parameterization import Parameterization as Parameterization
 from spectrax.transfer.parameterization import mup as mup
 from spectrax.transfer.parameterization import ntk as ntk
+from spectrax.transfer.search import Fit as Fit
+from spectrax.transfer.search import fit_parameterization as fit_parameterization
 from spectrax.transfer.stability import Stability as Stability
 from spectrax.transfer.stability import max_stable_lr as max_stable_lr
 from spectrax.transfer.stability import stability as stability

@@ -48,15 +48,15 @@ class _Trained(NamedTuple):
 def ntk_top(
     solution, step: int | Int[Array, ""], *, kernel: str = "population", num: int = 24
 ) -> Float[Array, ""]:
-    r"""Largest eigenvalue $\kappa$ of the neural tangent kernel after `step` updates: the sharpness.
+    r"""Sharpness $\kappa$: the top eigenvalue of the neural tangent kernel after `step` updates.
 
     Gradient descent at rate $\eta$ is stable while $\eta\kappa < 2$, with the population kernel
     $$\Theta = G_1 + \tfrac1\nu Y_0^\top[G_2 + Y_1^\top[G_3 + \dots]Y_1]Y_0, \qquad
       G_l = \langle g^l g^l\rangle$$
     for online data, and with the kernel on the training samples $\frac1\alpha X\Theta X^\top$ for
-    full batch. At depth 1 the population kernel is a shift, $\kappa = G_1 + \lambda/\nu$ with the top
-    eigenvalue $\lambda$ of the first layer. Otherwise: Lanczos coefficients from further steps of
-    the program, closed by those of the bulk, so that the whole semi-infinite matrix is solved.
+    full batch. At depth 1 the population kernel is a shift, $\kappa = G_1 + \lambda/\nu$ with the
+    top eigenvalue $\lambda$ of the first layer. Otherwise: Lanczos coefficients from further steps
+    of the program, closed by those of the bulk: the whole semi-infinite matrix is solved.
 
     Args:
         solution: what `solve` returned.
@@ -217,7 +217,8 @@ def top_of_jacobi(
     $\lambda(z)$ of that matrix decreases with z: an eigenvalue outside solves $\lambda(z) = z$.
 
     Args:
-        a, b: diagonal and off-diagonal coefficients; b[-1] couples the tail.
+        a: diagonal coefficients.
+        b: off-diagonal coefficients; b[-1] couples the tail.
         edge: upper edge E of the bulk.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A root finder for functions that are expensive, sometimes infinite, and cross zero more than once."""
+"""A root finder for expensive functions that may be infinite and cross zero more than once."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -72,9 +72,7 @@ class GridCrossing(optx.AbstractRootFinder):
         new = jnp.where(scanning & ~scanned, following, inside)
         move = jnp.where(scanning, jnp.inf, jnp.minimum(jnp.abs(new - y), high - low))
         found = jnp.where(scanned, found, state.found)
-        state = _State(
-            state.count + 1, values, scores, low, high, at_low, at_high, move, found
-        )
+        state = _State(state.count + 1, values, scores, low, high, at_low, at_high, move, found)
         return new, state, score
 
     def terminate(self, fn, y, args, options, state: _State, tags):

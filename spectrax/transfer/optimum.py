@@ -23,10 +23,10 @@ TOLERANCE = 1e-9
 def optimal_lr(
     model, *, loss: str = "test", nodes: int = 25, span: tuple[float, float] = (LOWEST, HIGHEST)
 ) -> Float[Array, ""]:
-    r"""Constant learning rate with the lowest loss at the last step, $\arg\min_\eta L_{T-1}(\eta)$.
+    r"""Constant learning rate of the lowest loss at the last step, $\arg\min_\eta L_{T-1}(\eta)$.
 
-    The loss and its derivative are scanned on a logarithmic grid; the zero of the derivative next to
-    the lowest node is refined. Rates at which the training diverges are none.
+    The loss and its derivative are scanned on a logarithmic grid; the zero of the derivative next
+    to the lowest node is refined. Rates at which the training diverges are none.
 
     Args:
         model: with a constant learning rate, whose value does not matter.

@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import numpy as np
+from jax.typing import ArrayLike
 
 
 class Parameterization(eqx.Module):
@@ -19,8 +20,8 @@ class Parameterization(eqx.Module):
     Source: theory page, section 0.
     """
 
-    output_exponent: float = 0.5
-    lr_exponent: float = 0.0
+    output_exponent: ArrayLike = 0.5
+    lr_exponent: ArrayLike = 0.0
 
     def gamma(self, gamma0, nu):
         r"""Output multiplier $\gamma$ at width ratio $\nu$."""

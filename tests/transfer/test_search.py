@@ -1,0 +1,48 @@
+"""µP found by gradient."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import spectrax as sx
+from spectrax.transfer.search import relative_spread
+
+MODEL = sx.DeepLinear(2, 16, alpha=4.0, nu=1.0, eta=0.04, gamma0=4.0)
+
+
+def test_three_starting_points_reach_mup():
+    """Up to terms of order 1/width: (0.488, -0.006) on these widths."""
+    for start in ((0.2, 0.2), (0.0, 0.0), (0.8, -0.2)):
+        fit = sx.fit_parameterization(MODEL, [8.0, 16.0, 32.0, 64.0], start=start)
+        found = [fit.parameterization.output_exponent, fit.parameterization.lr_exponent]
+        np.testing.assert_allclose(found, [0.5, 0.0], atol=0.05)
+        np.testing.assert_allclose(found, [0.4877, -0.0060], atol=2e-3)
+        assert fit.spread < 1e-3 * fit.spreads[0]
+        np.testing.assert_allclose(fit.path[0], start)
+
+
+def test_diverged_trials_are_taken_back():
+    """A step so long that widths diverge costs a trial, not the search."""
+    import optax
+
+    fit = sx.fit_parameterization(
+        MODEL, [8.0, 64.0], start=(0.3, 0.3), optimizer=optax.sgd(10.0), num_iterations=12
+    )
+    assert np.isinf(fit.spreads).any() and np.isfinite(fit.path).all()
+    assert fit.spread <= fit.spreads[0] and np.isfinite(fit.spread)
+
+
+def test_relative_spread():
+    values = jnp.array([[1.0, 2.0], [3.0, 2.0]])
+    np.testing.assert_allclose(relative_spread(values), 1 / 8)
+    assert jnp.isinf(relative_spread(values.at[0, 0].set(jnp.inf)))
+    assert jnp.isinf(relative_spread(0 * values))
+
+
+def test_bad_requests():
+    with pytest.raises(ValueError, match="`widths` must be at least two numbers, got"):
+        sx.fit_parameterization(MODEL, [8.0])
+    with pytest.raises(ValueError, match="`observable` must be 'strengths' or"):
+        sx.fit_parameterization(MODEL, [8.0, 16.0], observable="loss")
+    with pytest.raises(ValueError, match="`start` must be exponents for which no width diverges"):
+        sx.fit_parameterization(MODEL, [8.0, 16.0], start=(0.5, 2.5), num_iterations=1)

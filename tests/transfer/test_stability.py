@@ -1,0 +1,89 @@
+"""The edge of stability: definition, simulation, derivatives, what cannot be asked."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import spectrax as sx
+from spectrax.transfer.stability import initial_sharpness, with_eta
+
+
+def online(p, num_steps=8):
+    names = ("gamma0", "sigma", "nu", "alpha")
+    options = dict(zip(names, p, strict=True))
+    return sx.DeepLinear(1, num_steps, eta=0.1, data="online", **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.5, "weight_decay": 0.02}])
+def test_at_the_largest_stable_rate_the_sharpness_just_reaches_the_bound(options):
+    model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.1, gamma0=3.0, **options)
+    eta = sx.max_stable_lr(model)
+    bound = 2 * (1 + model.momentum) - model.weight_decay
+    path = sx.ntk_path(sx.solve(with_eta(model, eta)), kernel="train")
+    np.testing.assert_allclose(eta * path.max(), bound, rtol=1e-8)
+    for factor, result in ((0.98, sx.RESULTS.successful), (1.02, sx.RESULTS.unstable)):
+        found = sx.stability(sx.solve(with_eta(model, factor * eta)))
+        assert found.result == result
+    assert f"from step {int(found.crossed_at)} on" in found.message
+
+
+@pytest.mark.parametrize("kernel", ["population", "train"])
+def test_sharpness_at_initialization_in_closed_form(kernel):
+    model = sx.DeepLinear(2, 2, alpha=3.0, nu=1.5, eta=0.01, gamma0=4.0, sigma=0.9)
+    found = sx.ntk_top(sx.solve(model), 0, kernel=kernel)
+    np.testing.assert_allclose(initial_sharpness(model, kernel), found, rtol=1e-8)
+
+
+def test_gradient_of_the_largest_stable_rate():
+    p = jnp.array([4.0, 1.1, 1.5, 5.0])
+
+    def rate(p):
+        return sx.max_stable_lr(online(p))
+
+    slope, value = jax.grad(rate)(p), jax.jit(rate)
+    for i, h in enumerate(1e-3 * p):
+        e = jnp.zeros(4).at[i].set(h)
+        outer, inner = value(p + 2 * e) - value(p - 2 * e), value(p + e) - value(p - e)
+        np.testing.assert_allclose(slope[i], (8 * inner - outer) / (12 * h), rtol=1e-5)
+
+
+def test_unstable_is_not_divergent():
+    model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.33, gamma0=3.0)
+    found = sx.stability(sx.solve(model))
+    assert found.result == sx.RESULTS.unstable and np.isfinite(found.sharpness).all()
+    assert found.sharpness[found.crossed_at] > found.bound[found.crossed_at]
+    assert np.all(found.sharpness[: found.crossed_at] <= found.bound[: found.crossed_at])
+    solution = sx.solve(with_eta(model, jnp.array(9.0)), throw=False)
+    found = sx.stability(solution)
+    assert found.result == sx.RESULTS.divergent
+    assert np.isinf(found.sharpness[solution.stats["diverged_at"] :]).all()
+
+
+def test_bad_requests():
+    options = {"alpha": 4.0, "nu": 1.0, "gamma0": 3.0}
+    with pytest.raises(ValueError, match=r"constant learning rate, got a schedule of shape \(5,\)"):
+        sx.max_stable_lr(sx.DeepLinear(1, 5, eta=jnp.full(5, 0.1), **options))
+    with pytest.raises(ValueError, match="`optimizer` must be None where stability"):
+        sx.max_stable_lr(sx.DeepLinear(1, 5, eta=0.1, optimizer=optax.sgd(1.0), **options))
+    with pytest.raises(ValueError, match="`kernel` must be 'population' for online data"):
+        sx.max_stable_lr(sx.DeepLinear(1, 5, eta=0.1, data="online", **options), kernel="train")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "tolerance"),
+    [({"data": "online", "alpha": 1000.0}, 0.03), ({"alpha": 4.0}, 0.05)],
+    ids=["population", "full batch"],
+)
+def test_gradient_descent_stops_converging_at_the_predicted_rate(options, tolerance):
+    """The theory's own training stalls beyond the rate and converges below it."""
+    model = sx.DeepLinear(1, 300, nu=1.0, eta=0.1, gamma0=2.0, **options)
+    eta = sx.max_stable_lr(model)
+    below, above = (
+        sx.solve(with_eta(model, factor * eta), throw=False).train_loss
+        for factor in (1 - tolerance, 1 + tolerance)
+    )
+    assert below[-1] < 1e-3 * below[0]
+    assert not above[-1] < 1e-3 * above[0]
