@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program.gaussian import GaussianOps
 from spectrax.program.plan import Plan, Variances, make_plan
-from spectrax.program.tapes import Tapes, blank_tapes, extend, stack_rows, write
+from spectrax.program.tapes import Tapes, blank_tapes, extend, rearrange, stack_rows, write
 
 
 class Task(eqx.Module):
@@ -26,7 +26,7 @@ class Task(eqx.Module):
         dims: relative dimension of each space.
         coordinates: row t holds the trained weights' (a, c_0, c_1, …) at step t, (n, n + 1).
         before: programs that were run first, whose rows come before those of `program`.
-        start: their tapes; frozen, but differentiable.
+        start: their tapes, arranged as those of all programs together; see `followed_by`.
     """
 
     program: Callable
@@ -43,6 +43,16 @@ class Task(eqx.Module):
     def cut(self, n: int) -> "Task":
         """The first n steps."""
         return eqx.tree_at(lambda x: x.coordinates, self, self.coordinates[:n, : n + 1])
+
+    def followed_by(
+        self, program: Callable, coordinates: Float[Array, "n n1"], tapes: Tapes
+    ) -> "Task":
+        """Another program after this one, whose solved tapes stay frozen but differentiable."""
+        before = (*self.before, self.program)
+        old, _ = make_plan(before, self.dims)
+        new, _ = make_plan([*before, program], self.dims)
+        start = {name: rearrange(tape, name, old, new) for name, tape in tapes.items()}
+        return Task(program, self.dims, coordinates, before, start)
 
     def _plan(self) -> tuple[Plan, Variances]:
         return make_plan([*self.before, self.program], self.dims)

@@ -86,9 +86,9 @@ def lanczos(
     n = theta.shape[0] - 1
     theta = jnp.pad(theta, (0, num))
     coordinates = jnp.broadcast_to(theta, (n + num, n + num + 1))
-    extended = Task(probe, task.dims, coordinates, (task.program,), tapes)
-    tapes = {**tapes, RECORD: _first_vector(extended, tapes[start[0]], start[1], n)}
-    extended = eqx.tree_at(lambda x: x.start, extended, tapes, is_leaf=lambda x: x is None)
+    extended = task.followed_by(probe, coordinates, tapes)
+    vectors = _first_vector(extended, extended.start[start[0]], start[1], n)
+    extended = eqx.tree_at(lambda x: x.start, extended, {**extended.start, RECORD: vectors})
     seen = limit(extended, solver=CausalSweep(), adjoint=CausalAdjoint()).seen
     return seen["a"], seen["b"]
 

@@ -99,6 +99,38 @@ def blank_tape(plan: Plan, record: Record, n: int) -> Tape:
     return Tape(jnp.zeros((n, w, fixed + n * born)), jnp.zeros((n, w, n, w)), fixed, born)
 
 
+def rearrange(tape: Tape, name: str, old: Plan, new: Plan) -> Tape:
+    """The tape of one program as that of a plan with more constants, records, or wider ones."""
+    record = new.record(name)
+    space, more = record.space, record.width - tape.gram.shape[1]
+    if more == 0 and (old.fixed(space), old.families(space)) == (
+        new.fixed(space),
+        new.families(space),
+    ):
+        return tape
+    if tape.coef is None:
+        gram = jnp.pad(tape.gram, ((0, 0), (0, more), (0, more)))
+        return Tape(None, gram, new.num_fixed(space), new.born(space))
+    n = tape.gram.shape[0]
+    gram = jnp.pad(tape.gram, ((0, 0), (0, more), (0, 0), (0, more)))
+    fixed, born = tape.coef[..., : tape.fixed], tape.coef[..., tape.fixed :]
+    born = born.reshape(*tape.coef.shape[:2], n, tape.born)
+    fixed = _move(fixed, old.fixed(space), new.fixed(space), new.num_fixed(space))
+    born = _move(born, old.families(space), new.families(space), new.born(space))
+    coef = jnp.concatenate([fixed, born.reshape(*born.shape[:2], -1)], axis=-1)
+    coef = jnp.pad(coef, ((0, 0), (0, more), (0, 0)))
+    return Tape(coef, gram, new.num_fixed(space), new.born(space))
+
+
+def _move(x, old: dict, new: dict, size: int):
+    """Blocks of the last axis, by name, at their new offsets."""
+    out = jnp.zeros((*x.shape[:-1], size), x.dtype)
+    for name, (lo, width) in old.items():
+        at = new[name][0]
+        out = out.at[..., at : at + width].set(x[..., lo : lo + width])
+    return out
+
+
 def blank_tapes(plan: Plan, n: int) -> Tapes:
     """Empty tapes for all records of a program."""
     return {record.name: blank_tape(plan, record, n) for record in plan.records}

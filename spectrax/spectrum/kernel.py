@@ -150,7 +150,7 @@ def _extend(solution, within: bool) -> _Trained:
     if within:
         return _Trained(task, solution.order.tapes, coordinates)
     longer = jnp.pad(coordinates, ((0, 0), (0, 1)))
-    more = Task(task.program, task.dims, longer, (task.program,), solution.order.tapes)
+    more = task.followed_by(task.program, longer, solution.order.tapes)
     history = limit(more, solver=CausalSweep(), adjoint=CausalAdjoint())
     return _Trained(task, history.tapes, longer)
 

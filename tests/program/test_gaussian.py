@@ -53,6 +53,29 @@ def test_products_of_square_matrices_have_fuss_catalan_moments():
     np.testing.assert_allclose(found[0, :, 0, 0], [1.0, 3.0, 12.0], rtol=1e-12)
 
 
+def test_a_later_program_may_use_a_matrix_more_often():
+    """Wishart moments of the matrix that an earlier program applied once: 1, 2, 5.
+
+    A constant that only the later program knows, first in the alphabet, changes the layout too.
+    """
+
+    def first(ops, t):
+        ops.matrix("A", "a", "b") @ ops.constant("x", "b", jnp.eye(1))
+
+    def second(ops, t):
+        A = ops.matrix("A", "a", "b")
+        y = A @ ops.constant("x", "b", jnp.eye(1))
+        z = A @ (A.T @ y)
+        new = A @ (A.T @ (A @ ops.constant("a new one", "b", jnp.eye(1))))
+        pairs = [(y, y), (y, z), (z, z), (new, y), (new, new)]
+        ops.observe("moments", jnp.stack([ops.inner(*pair) for pair in pairs]))
+
+    dims = {"a": 1.0, "b": 1.0}
+    task = Task(first, dims, jnp.eye(1, 2))
+    found = sweep(task.followed_by(second, jnp.eye(2, 3), sweep(task).tapes)).seen["moments"]
+    np.testing.assert_allclose(found[0, :, 0, 0], [1.0, 2.0, 5.0, 0.0, 5.0], atol=1e-12)
+
+
 def strange_program(ops, t):
     """Two matrices, several calls a step, fields of size two and one, memory, and spikes."""
     W = ops.weight("W", "rows", "cols", sigma=0.9)
