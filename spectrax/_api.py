@@ -15,6 +15,7 @@ from spectrax.solution import RESULTS as RESULTS
 from spectrax.solution import Solution as Solution
 from spectrax.solution import spikes as spikes
 from spectrax.spectrum import MarchenkoPastur as MarchenkoPastur
+from spectrax.spectrum import NestedProducts as NestedProducts
 from spectrax.spectrum import Outliers as Outliers
 from spectrax.spectrum import complex_excess as complex_excess
 from spectrax.spectrum import compress as compress
@@ -45,6 +46,8 @@ from spectrax.transfer.optimum import optimal_lr as optimal_lr
 from spectrax.transfer.parameterization import Parameterization as Parameterization
 from spectrax.transfer.parameterization import mup as mup
 from spectrax.transfer.parameterization import ntk as ntk
+from spectrax.transfer.report import TransferReport as TransferReport
+from spectrax.transfer.report import transfer_report as transfer_report
 from spectrax.transfer.search import Fit as Fit
 from spectrax.transfer.search import fit_parameterization as fit_parameterization
 from spectrax.transfer.stability import Stability as Stability

@@ -176,3 +176,85 @@ def test_json_has_no_infinity_and_no_array():
 
     value = {"a": np.array([1.0, np.inf]), "b": (math.nan, np.float64(2.0), np.bool_(True))}
     assert strict(to_json(value)) == {"a": [1.0, None], "b": [None, 2.0, True]}
+
+
+# --- transfer
+
+
+def write_table(path, text):
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+LONG = "width,lr,loss\n" + "\n".join(
+    f"{n},{lr},{(i - 1 - 1 / n) ** 2 + 1 + 1 / n + seed}"
+    for n in (2, 4, 8)
+    for i, lr in enumerate((0.1, 0.2, 0.4))
+    for seed in (-0.25, 0.25)
+)
+
+
+def test_measured_losses_get_a_verdict(capsys, tmp_path):
+    path = write_table(tmp_path / "runs.csv", LONG)
+    code, out, _ = run(capsys, "transfer", "--table", path, "--json", "--out", str(tmp_path))
+    found = strict(out)
+    assert code == 0
+    assert {"table", "exponents", "gaps", "verdict"} <= set(found)
+    assert found["gaps"]["table"]["fast"] and found["verdict"]["table"].startswith("fast transfer")
+    np.testing.assert_allclose(
+        [row["optimal_lr"] for row in found["table"]], [0.2 * 2 ** (1 / n) for n in (2, 4, 8)]
+    )
+    for ending in ("png", "pdf", "npz", "json"):
+        assert (tmp_path / f"transfer.{ending}").stat().st_size > 0
+
+
+def test_the_two_forms_of_a_table_are_one(tmp_path):
+    from spectrax.cli.transfer import read_table
+
+    wide = "width,0.1,0.2,0.4\n2,3.75,1.75,1.75\n4,2.8125,1.3125,1.8125\n"
+    wide += "8,2.390625,1.140625,1.890625\n"
+    for one, two in zip(
+        read_table(write_table(tmp_path / "a.csv", LONG)),
+        read_table(write_table(tmp_path / "b.csv", wide)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, two)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("width,lr,loss\n1,0.1,1\n1,0.2,1\n1,0.4,1\n", "`widths` must be a list of at least 2"),
+        ("width,lr,loss\n1,0.1,1\n2,0.2,1\n2,0.4,1\n", "`losses` must have no holes"),
+        ("width,0.4,0.2,0.1\n1,1,1,1\n2,1,1,1\n", "must ascend, got [0.4, 0.2, 0.1]"),
+        ("width,0.1,0.2,0.4\n1,1,1,1\n2,inf,inf,inf\n", "only divergent trials at width 2"),
+        ("width,lr,loss\n1,x,1\n", "as a table with columns width, lr, loss"),
+        ("", "There is no table in"),
+    ],
+)
+def test_bad_tables_are_one_sentence(capsys, tmp_path, text, sentence):
+    path = write_table(tmp_path / "runs.csv", text)
+    code, _, err = run(capsys, "transfer", "--table", path, "--out", str(tmp_path))
+    assert code == 2 and sentence in err and err.count("\n") == 1
+
+
+def test_one_width_has_nothing_to_transfer_to(capsys, tmp_path):
+    code, _, err = run(capsys, "transfer", "--widths", "2", "--out", str(tmp_path))
+    assert code == 2 and "`widths` must be at least two numbers, got [2.0]" in err
+
+
+@pytest.mark.slow
+def test_transfer_writes_table_exponents_gaps_and_verdict(capsys, tmp_path):
+    options = ["--num-steps", "12", "--widths", "1,2,4", "--no-cache", "--json"]
+    code, out, _ = run(capsys, "transfer", *options, "--out", str(tmp_path))
+    found = strict(out)
+    assert code == 0 and len(found["table"]) == 6
+    first, other = found["table"][0], found["table"][3]
+    assert first["width"] == other["width"] == 1.0  # there the parameterizations are one
+    for key in ("sharpness", "max_stable_lr", "optimal_lr", "loss"):
+        np.testing.assert_allclose(first[key], other[key], rtol=1e-6)
+    assert set(found["verdict"]) == set(found["gaps"]) == {"mup", "ntk"}
+    gaps = {name: found["gaps"][name]["lr_gap"][0] for name in ("mup", "ntk")}
+    assert gaps["ntk"] > 5 * gaps["mup"]
+    with np.load(tmp_path / "transfer.npz") as data:
+        assert data["mup_losses"].shape == (3, len(data["lrs"]))

@@ -43,7 +43,7 @@ def test_python_examples_run(path):
 
 def test_readme_has_two_set_up_commands():
     run, test = (block.strip() for block in blocks(ROOT / "README.md", "bash"))
-    assert run.endswith("pip install . && .venv/bin/spectrax solve")
+    assert run.endswith("pip install . && .venv/bin/spectrax transfer")
     assert test.endswith("pip install -e '.[test]' && .venv/bin/pytest")
 
 

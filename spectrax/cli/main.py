@@ -5,17 +5,18 @@ import sys
 from collections.abc import Sequence
 
 import spectrax
-from spectrax.cli import figure, solve
+from spectrax.cli import figure, solve, transfer
 from spectrax.cli.options import UsageError
 
-COMMANDS = (solve, figure)
+COMMANDS = (transfer, solve, figure)
 
 DESCRIPTION = """\
 Dynamical mean-field theory of training and the spectra of trained weights.
 """
 
 EPILOG = """\
-example:
+examples:
+  spectrax transfer
   spectrax solve --gamma0 6 --simulate 300
   spectrax solve --help
 

@@ -42,6 +42,11 @@ def rates(text: str) -> float | list[float]:
     return values[0] if len(values) == 1 else values
 
 
+def numbers(text: str) -> list[float]:
+    """Numbers separated by commas."""
+    return [float(x) for x in text.split(",")]
+
+
 def matrix(text: str) -> list[list[float]]:
     """A matrix in JSON, for example `[[1, 0.5], [0.5, 1]]`."""
     value = json.loads(text)
@@ -60,5 +65,6 @@ def exponents(text: str) -> str | tuple[float, float]:
 
 # argparse names these functions in its errors ("invalid … value").
 rates.__name__ = "number or comma-separated schedule"
+numbers.__name__ = "comma-separated numbers"
 matrix.__name__ = "matrix in JSON"
 exponents.__name__ = "mup, ntk or A,B"

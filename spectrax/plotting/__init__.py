@@ -13,12 +13,15 @@ escape, a step after a divergence) is not drawn.
 from spectrax.plotting.curves import losses, outlier_path, strength_path, sweep
 from spectrax.plotting.spectra import heatmap, spectrum
 from spectrax.plotting.style import sequence, style
+from spectrax.plotting.transfer import learning_rates, sharpness
 
 __all__ = [
     "heatmap",
+    "learning_rates",
     "losses",
     "outlier_path",
     "sequence",
+    "sharpness",
     "spectrum",
     "strength_path",
     "style",

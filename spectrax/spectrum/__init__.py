@@ -1,6 +1,7 @@
 """Level 2: bulk laws, outliers and escape times of trained matrices."""
 
 from spectrax.spectrum.bulk import MarchenkoPastur as MarchenkoPastur
+from spectrax.spectrum.chain import NestedProducts as NestedProducts
 from spectrax.spectrum.compress import CompressedWeights as CompressedWeights
 from spectrax.spectrum.compress import compress as compress
 from spectrax.spectrum.coupled import critical_strength as critical_strength

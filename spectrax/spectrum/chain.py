@@ -22,7 +22,9 @@ class NestedProducts(eqx.Module):
     Args:
         variance, aspect, scale, shift: $v, c, \kappa, G$ of each product, innermost first, (n,).
 
-    Source: theory page, section 3.6; generalised Marchenko–Pastur law (Silverstein and Bai 1995).
+    Each level is the generalised Marchenko–Pastur law of Silverstein and Bai (1995).
+
+    Source: theory page, section 3.6.
 
     Example:
         >>> import jax.numpy as jnp

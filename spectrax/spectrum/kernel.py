@@ -99,6 +99,13 @@ def ntk_path(solution, *, kernel: str = "population", num: int = 24) -> Float[Ar
     Raises:
         ValueError: if `kernel` is "train" for online data.
 
+    Example:
+        >>> import spectrax as sx
+        >>> sx.enable_x64()
+        >>> model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0)
+        >>> sx.ntk_path(sx.solve(model))[jnp.array([0, 5, 9])].round(2).tolist()
+        [5.0, 7.02, 8.08]
+
     Source: theory page, section 3.6.
     """
     kernel = _check.one_of("kernel", kernel, KERNELS)
@@ -122,6 +129,13 @@ def ntk_law(solution, step: int | Int[Array, ""], *, kernel: str = "population")
 
     Raises:
         ValueError: for several classes, whose bulks do not commute.
+
+    Example:
+        >>> import spectrax as sx
+        >>> sx.enable_x64()
+        >>> model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0)
+        >>> [round(float(edge), 4) for edge in sx.ntk_law(sx.solve(model), 0).edges()]
+        [1.0, 5.0]
 
     Source: theory page, section 3.6.
     """

@@ -116,13 +116,26 @@ def transfer_gaps(widths, lrs, losses) -> TransferGaps:
     best, lowest, at_end = (np.array(column) for column in zip(*found, strict=True))
     last = losses[-1]
     cost = np.array([max(0.0, _interpolate(x, last, b) - lowest[-1]) for b in best[:-1]])
+    return gaps_of_optima(widths, best, lowest, cost, at_end.astype(bool))
+
+
+def gaps_of_optima(widths, best, lowest, cost, at_end) -> TransferGaps:
+    r"""Gaps of known optima.
+
+    Args:
+        widths: n ascending widths.
+        best: $\log_2\eta_n$, (n,).
+        lowest: $L_n(\eta_n)$, (n,).
+        cost: $L_\infty(\eta_n) - L_\infty(\eta_\infty)$ of all but the widest, (n - 1,).
+        at_end: whether an optimum is an end of its table, (n,).
+    """
     loss_gap, lr_gap = np.abs(lowest[:-1] - lowest[-1]), np.abs(best[:-1] - best[-1])
     alpha, beta, gamma = (_exponent(widths[:-1], gap) for gap in (loss_gap, lr_gap, cost))
     return TransferGaps(
         widths,
         2.0**best,
         lowest,
-        at_end.astype(bool),
+        at_end,
         loss_gap,
         lr_gap,
         cost,
