@@ -104,7 +104,7 @@ def ntk_path(solution, *, kernel: str = "population", num: int = 24) -> Float[Ar
         >>> sx.enable_x64()
         >>> model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0)
         >>> sx.ntk_path(sx.solve(model))[jnp.array([0, 5, 9])].round(2).tolist()
-        [5.0, 7.02, 8.08]
+        [5.0, 7.32, 8.08]
 
     Source: theory page, section 3.6.
     """

@@ -28,7 +28,9 @@ class TransferGaps(eqx.Module):
             widths, 0 if there are fewer than two narrower widths to fit.
         fast: the verdict $\beta > \alpha/2$.
 
-    Source: theory page, section 7; arXiv:2512.22768.
+    Definitions: arXiv:2512.22768.
+
+    Source: theory page, section 7.
     """
 
     widths: Float[np.ndarray, " n"]
