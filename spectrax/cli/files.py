@@ -67,7 +67,7 @@ def write(folder, name: str, figure, arrays: dict[str, np.ndarray], record: dict
         The paths.
     """
     paths = {suffix: folder / f"{name}.{suffix}" for suffix in ("png", "pdf", "npz", "json")}
-    figure.savefig(paths["png"])
+    figure.savefig(paths["png"], dpi=200)
     figure.savefig(paths["pdf"], metadata={"CreationDate": None})  # equal runs, equal bytes
     np.savez(paths["npz"], allow_pickle=False, **arrays)
     names = [path.name for path in paths.values()]

@@ -11,6 +11,8 @@ import optimistix as optx
 import pytest
 
 import spectrax as sx
+from spectrax.program import causal
+from spectrax.program.solvers import residual
 
 NAMES = ("alpha", "nu", "eta", "gamma0", "sigma", "momentum", "weight_decay", "label_noise")
 POINT = jnp.array([3.0, 1.5, 0.04, 2.5, 1.1, 0.2, 0.01, 0.1])
@@ -61,13 +63,24 @@ def test_reverse_mode_is_forward_mode():
 def test_implicit_adjoint_is_the_causal_one(mode):
     def total(x, adjoint):
         solution = sx.solve(model_at(x), adjoint=adjoint)
-        return jnp.sum(solution.train_loss + solution.test_loss) + jnp.sum(solution.order.Rg[1])
+        # tiny: the tolerances of the Krylov solver must not be absolute
+        losses = solution.train_loss + solution.test_loss
+        return 1e-9 * (jnp.sum(losses) + jnp.sum(solution.order.Rg[1]))
 
     causal, implicit = (
         jax.jit(mode(partial(total, adjoint=adjoint)))(POINT)
         for adjoint in (sx.CausalAdjoint(), sx.ImplicitAdjoint())
     )
     np.testing.assert_allclose(implicit, causal, rtol=1e-8)
+
+
+def test_residual_sees_a_wrong_kernel():
+    solution = sx.solve(model_at(POINT))
+    task, tapes = solution.model.task(), dict(solution.order.tapes)
+    tapes["w"] = eqx.tree_at(lambda tape: tape.gram, tapes["w"], tapes["w"].gram * 1.001)
+    history = causal.History(tapes, {}, jnp.ones(T, bool))
+    size = float(jnp.max(jnp.abs(tapes["w"].gram)))
+    assert residual(task, history) > 5e-4 * size / (1 + size)
 
 
 def test_gradient_in_a_schedule():
