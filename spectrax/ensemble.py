@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from spectrax import _check
 from spectrax.empirical.top import top_eigenvalues
+from spectrax.finite_kernel import kernel_eigenvalues, kernel_top
 from spectrax.program.finite import Network, Trainer
 from spectrax.training.base import AbstractDMFT
 
@@ -46,6 +47,9 @@ class Ensemble(eqx.Module):
         spectrum_steps: numbers of updates at which spectra were taken.
         eigenvalues: all eigenvalues of W^T W of every layer at the last of these steps,
             (seeds, cols) for each layer; None if not asked for.
+        ntk_top: largest eigenvalue of the tangent kernel, (spectrum_steps,); None if not asked for.
+        ntk_eigenvalues: all its eigenvalues at the last of these steps, (seeds, dimension); None if
+            not asked for.
         size: D for deep linear networks, N otherwise.
         num_seeds: number of networks.
     """
@@ -57,6 +61,8 @@ class Ensemble(eqx.Module):
     top_eigenvalues: Estimate
     spectrum_steps: tuple[int, ...] = eqx.field(static=True)
     eigenvalues: tuple[np.ndarray, ...] | None
+    ntk_top: Estimate | None
+    ntk_eigenvalues: np.ndarray | None
     size: int = eqx.field(static=True)
     num_seeds: int = eqx.field(static=True)
 
@@ -70,6 +76,7 @@ def simulate(
     spectrum_steps: tuple[int, ...] | None = None,
     num_top: int = 1,
     all_eigenvalues: bool = False,
+    kernel: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Ensemble:
     """Train finite networks: the model's own program on sampled matrices.
@@ -82,6 +89,7 @@ def simulate(
         spectrum_steps: numbers of updates at which to take spectra; the last step by default.
         num_top: how many of the largest eigenvalues.
         all_eigenvalues: also return every eigenvalue at the last of `spectrum_steps`.
+        kernel: "population" or "train": also take the spectrum of this tangent kernel.
         progress: called with the number of finished networks.
 
     Returns:
@@ -105,12 +113,15 @@ def simulate(
     num_top = _check.integer("num_top", num_top, 1)
     stops = (model.num_steps,) if spectrum_steps is None else spectrum_steps
     stops = tuple(_check.integer("spectrum_steps", int(s), 0, model.num_steps) for s in stops)
+    if kernel is not None:
+        kernel = _check.one_of("kernel", kernel, ("population", "train"))
     model, sizes = model.rounded(size)
     trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
     layers = len(model.task().plan().spikes)
     runs = []
     for seed, seed_key in enumerate(jax.random.split(key, num_seeds)):
-        runs.append(_run(trainer, seed_key, stops, layers, num_top, all_eigenvalues))
+        asked = (layers, num_top, all_eigenvalues, kernel)
+        runs.append(_run(model, trainer, seed_key, stops, *asked))
         if progress is not None:
             progress(seed + 1)
     return _collect(model, runs, stops, size)
@@ -125,19 +136,25 @@ def _train(how: tuple, network: Network) -> Network:
     return trainer.train(network, key, until)
 
 
-def _run(trainer: Trainer, key, stops, layers: int, num_top: int, everything: bool) -> dict:
+def _run(model, trainer: Trainer, key, stops, layers, num_top, everything, kernel) -> dict:
     """One network, trained from stop to stop."""
-    network, tops = _start(trainer, key), {}
+    network, tops, sharp = _start(trainer, key), {}, {}
     names = [f"W{layer}" for layer in range(layers)]
     spectra: dict[str, Any] = {}
     for stop in sorted(set(stops)):
         network = _train((trainer, key, jnp.asarray(stop)), network)
         tops[stop] = jnp.stack([top_eigenvalues(network.store[n], num_top) for n in names])
+        if kernel is not None:
+            sharp[stop] = kernel_top(model, trainer, network, key, kernel)
         if everything and stop == max(stops):
             spectra = {n: _all_eigenvalues(network.store[n]) for n in names}
+            if kernel is not None:
+                values = kernel_eigenvalues(model, trainer, network, key, kernel)
+                spectra["kernel"] = np.asarray(values)
     network = _train((trainer, key, jnp.asarray(trainer.rates.shape[0])), network)
     top = jnp.stack([tops[stop] for stop in stops], axis=1)  # (layers, stops, num_top)
-    return {"top": top, "spectra": spectra, **_observables(network)}
+    sharpness = jnp.stack([sharp[stop] for stop in stops]) if sharp else None
+    return {"top": top, "sharpness": sharpness, "spectra": spectra, **_observables(network)}
 
 
 @eqx.filter_jit
@@ -164,14 +181,16 @@ def _collect(model: AbstractDMFT, runs: list[dict], stops, size: int) -> Ensembl
         fine = jnp.isfinite(x).all(0)
         return Estimate(jnp.where(fine, mean, jnp.inf), jnp.where(fine, stderr, jnp.inf))
 
-    numbers = [{k: run[k] for k in ("top", "grams", "losses")} for run in runs]
+    numbers = [{k: run[k] for k in ("top", "sharpness", "grams", "losses")} for run in runs]
     found = jax.tree.map(estimate, *numbers)
     layers = sorted({k.split(".")[0] for k in found["grams"] if k.startswith("W")})
     forward = [found["grams"][f"{name}.forward"] for name in layers]
     backward = [found["grams"][f"{name}.backward"] for name in layers]
     order = EnsembleOrder((*forward, found["grams"]["w"]), (None, *backward))
-    spectra = None
+    spectra = kernel_spectra = None
     if runs[0]["spectra"]:
+        if "kernel" in runs[0]["spectra"]:
+            kernel_spectra = np.stack([run["spectra"]["kernel"] for run in runs])
         spectra = tuple(np.stack([run["spectra"][name] for run in runs]) for name in layers)
     return Ensemble(
         model,
@@ -181,6 +200,8 @@ def _collect(model: AbstractDMFT, runs: list[dict], stops, size: int) -> Ensembl
         found["top"],
         stops,
         spectra,
+        found["sharpness"],
+        kernel_spectra,
         size,
         len(runs),
     )

@@ -79,7 +79,7 @@ def test_bad_requests():
 )
 def test_gradient_descent_stops_converging_at_the_predicted_rate(options, tolerance):
     """The theory's own training stalls beyond the rate and converges below it."""
-    model = sx.DeepLinear(1, 300, nu=1.0, eta=0.1, gamma0=2.0, **options)
+    model = sx.DeepLinear(1, 100, nu=1.0, eta=0.1, gamma0=2.0, **options)
     eta = sx.max_stable_lr(model)
     below, above = (
         sx.solve(with_eta(model, factor * eta), throw=False).train_loss
