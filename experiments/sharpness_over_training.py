@@ -13,7 +13,7 @@ from spectrax import plotting
 from spectrax.plotting.style import THEORY, draw_ensemble
 
 # learning rate and output multiplier for each depth: all but reach the edge at width ratio 1
-DEPTHS = {1: (0.19, 3.0), 2: (0.068, 4.0), 3: (0.026, 6.0)}
+DEPTHS = {1: (0.19, 3.0), 2: (0.068, 4.0), 3: (0.0235, 6.0)}
 PARAMETERIZATIONS = {"µP": sx.mup, "NTK": sx.ntk}
 FULL = {"num_steps": 30, "size": 240, "num_seeds": 12, "widths": (1, 2, 4), "spectra": 6}
 QUICK = {"num_steps": 6, "size": 24, "num_seeds": 2, "widths": (1, 2), "spectra": 2}

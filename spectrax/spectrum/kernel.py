@@ -188,7 +188,8 @@ def _by_lanczos(solution, trained: _Trained, step, *, kernel: str, num: int):
     space, record = ("samples", "X.backward") if kernel == "train" else ("input", "W0.forward")
     probe = Lanczos(_Operator(model, G, kernel), space, weights.num_classes)
     theta = trained.coordinates[step]
-    a, b = lanczos(trained.task, trained.tapes, probe, theta, (record, step), num)
+    # from the first step's field: a late one is as small as the loss, with few correct digits
+    a, b = lanczos(trained.task, trained.tapes, probe, theta, (record, 0), num)
     a, b = settled(a, b)
     if weights.num_classes == 1:
         edge = _law(model, G, trained, step, kernel).top()

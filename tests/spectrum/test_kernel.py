@@ -51,6 +51,13 @@ def test_shift_formula_is_the_krylov_probe(classes):
     np.testing.assert_allclose(probe, sx.ntk_top(solution, 12), rtol=1e-8)
 
 
+def test_late_in_training_the_sharpness_is_as_smooth_as_early():
+    """Fields of late steps are tiny: nothing may be read off them."""
+    path = sx.ntk_path(solved(1, 60, 0.19, 2.0), kernel="train")
+    assert np.abs(np.diff(path, 2))[20:].max() < 1e-3
+    np.testing.assert_allclose(path[-1], 8.02203, rtol=1e-5)
+
+
 def test_after_the_last_update_is_one_step_of_a_longer_training():
     short, long = solved(2, 5, 0.03, 4.0), solved(2, 6, 0.03, 4.0)
     np.testing.assert_allclose(sx.ntk_top(short, 5), sx.ntk_top(long, 5), rtol=1e-10)
