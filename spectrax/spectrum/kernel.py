@@ -147,7 +147,7 @@ def ntk_law(solution, step: int | Int[Array, ""], *, kernel: str = "population")
     return _law(solution.model, _gains(solution, trained.tapes, step), trained, step, kernel)
 
 
-@partial(eqx.filter_jit, inline=False)
+@eqx.filter_jit
 def _path(solution, steps, kernel: str, num: int, within: bool):
     trained = _extend(solution, within)
     if solution.num_layers == 1 and kernel == "population":
@@ -155,7 +155,9 @@ def _path(solution, steps, kernel: str, num: int, within: bool):
     else:
         probe = partial(_by_lanczos, solution, trained, kernel=kernel, num=num)
         kappa = jax.lax.map(probe, steps, batch_size=min(BATCH, len(steps)))
-    return jnp.where(steps < solution.stats["diverged_at"] + (not within), kappa, jnp.inf)
+    diverged_at, last = solution.stats["diverged_at"], solution.model.num_steps
+    fine = (steps < diverged_at) | (diverged_at == last)
+    return jnp.where(fine & jnp.isfinite(kappa), kappa, jnp.inf)
 
 
 def _extend(solution, within: bool) -> _Trained:

@@ -117,6 +117,7 @@ def test_diverged_steps_are_infinitely_sharp():
     path, diverged = sx.ntk_path(solution), int(solution.stats["diverged_at"])
     assert diverged < 60
     assert not np.isnan(path).any() and np.isinf(path[diverged:]).all()
+    assert np.isinf(sx.ntk_top(solution, diverged)) and np.isinf(sx.ntk_top(solution, 60))
 
 
 def test_bad_requests():
