@@ -7,7 +7,7 @@ import pytest
 
 import spectrax as sx
 from spectrax.empirical import top_eigenvalues
-from spectrax.program.finite import Trainer
+from spectrax.program.finite import FiniteOps, Trainer
 
 T, D = 8, 30
 
@@ -70,3 +70,17 @@ def test_top_eigenvalues_match_the_singular_values(shape):
     found = top_eigenvalues(jnp.asarray(W), 2)
     np.testing.assert_allclose(found[0], exact[0], rtol=1e-8)  # separated
     np.testing.assert_allclose(found[1], exact[1], rtol=2e-3)  # at the edge of the bulk
+
+
+def test_fresh_objects_are_drawn_anew_at_every_step_and_others_are_not():
+    sizes, key = {"rows": 5, "cols": 4}, jax.random.key(0)
+
+    def draw(t, fresh):
+        ops = FiniteOps(sizes, key, jnp.asarray(t), {})
+        A = ops.matrix("A", "rows", "cols", fresh=fresh)
+        x = ops.constant("x", "cols", jnp.eye(2), fresh=fresh)
+        return (A.T @ (A @ x)).data
+
+    np.testing.assert_array_equal(draw(3, True), draw(3, True))
+    assert np.abs(draw(3, True) - draw(4, True)).min() > 0
+    np.testing.assert_array_equal(draw(3, False), draw(4, False))
