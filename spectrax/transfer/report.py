@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from spectrax.spectrum.escape import escape_time, outlier_path
@@ -61,7 +62,7 @@ class TransferReport(eqx.Module):
 
 def transfer_report(
     model,
-    widths: Sequence[float],
+    widths: Sequence[float] | ArrayLike,
     *,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> TransferReport:

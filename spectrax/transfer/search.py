@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from spectrax import _check
@@ -70,7 +71,7 @@ def relative_spread(values: Float[Array, "widths *shape"]) -> Float[Array, ""]:
 
 def fit_parameterization(
     model,
-    widths: Sequence[float],
+    widths: Sequence[float] | ArrayLike,
     *,
     observable: str | Callable = "strengths",
     start: Parameterization | tuple[float, float] = (0.0, 0.0),
