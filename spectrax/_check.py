@@ -50,6 +50,11 @@ def one_of(name: str, value: str, options: tuple[str, ...]) -> str:
     return value
 
 
+def kernel(value: str) -> str:
+    """Return value; raise ValueError unless it names a tangent kernel."""
+    return one_of("kernel", value, ("population", "train"))
+
+
 def between(name: str, value, low: float, high: float):
     """Return value; raise ValueError if a concrete entry is not in [low, high)."""
     seen = _concrete(value)

@@ -114,7 +114,7 @@ def simulate(
     stops = (model.num_steps,) if spectrum_steps is None else spectrum_steps
     stops = tuple(_check.integer("spectrum_steps", int(s), 0, model.num_steps) for s in stops)
     if kernel is not None:
-        kernel = _check.one_of("kernel", kernel, ("population", "train"))
+        kernel = _check.kernel(kernel)
     model, sizes = model.rounded(size)
     trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
     layers = len(model.task().plan().spikes)

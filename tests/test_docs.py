@@ -35,10 +35,13 @@ WITH_PYTHON = [
 
 
 @pytest.mark.parametrize("path", WITH_PYTHON)
-def test_python_examples_run(path):
+def test_python_examples_run(path, capsys):
     namespace = {"__name__": "example"}
     for block in blocks(path, "python"):
         exec(compile(block, f"<example in {path.name}>", "exec"), namespace)
+    printed = capsys.readouterr().out
+    assert ("print(" in "".join(blocks(path, "python"))) == bool(printed)
+    assert "nan" not in printed
 
 
 def test_readme_has_two_set_up_commands():

@@ -1,7 +1,6 @@
 """Level 2: bulk laws, outliers and escape times of trained matrices."""
 
 from spectrax.spectrum.bulk import MarchenkoPastur as MarchenkoPastur
-from spectrax.spectrum.chain import NestedProducts as NestedProducts
 from spectrax.spectrum.compress import CompressedWeights as CompressedWeights
 from spectrax.spectrum.compress import compress as compress
 from spectrax.spectrum.coupled import critical_strength as critical_strength
@@ -20,6 +19,7 @@ from spectrax.spectrum.kernel import ntk_path as ntk_path
 from spectrax.spectrum.kernel import ntk_top as ntk_top
 from spectrax.spectrum.krylov import krylov as krylov
 from spectrax.spectrum.krylov import ritz_values as ritz_values
+from spectrax.spectrum.nested_products import NestedProducts as NestedProducts
 from spectrax.spectrum.outlier import Outliers as Outliers
 from spectrax.spectrum.outlier import complex_excess as complex_excess
 from spectrax.spectrum.outlier import margin as margin

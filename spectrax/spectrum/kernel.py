@@ -16,10 +16,9 @@ from spectrax.program.field import Field
 from spectrax.program.lanczos import Lanczos, lanczos
 from spectrax.program.solvers import CausalAdjoint, CausalSweep, limit
 from spectrax.program.tapes import Tapes
-from spectrax.spectrum.chain import NestedProducts
 from spectrax.spectrum.escape import outlier_path
+from spectrax.spectrum.nested_products import NestedProducts
 
-KERNELS = ("population", "train")
 BATCH = 8  # steps probed together: bounds the memory of a path
 
 
@@ -79,7 +78,7 @@ def ntk_top(
 
     Source: theory page, section 3.6.
     """
-    kernel = _check.one_of("kernel", kernel, KERNELS)
+    kernel = _check.kernel(kernel)
     num = _check.integer("num", num, 4)
     last = solution.model.num_steps
     known = None if isinstance(step, jax.core.Tracer) else int(np.asarray(step))
@@ -108,7 +107,7 @@ def ntk_path(solution, *, kernel: str = "population", num: int = 24) -> Float[Ar
 
     Source: theory page, section 3.6.
     """
-    kernel = _check.one_of("kernel", kernel, KERNELS)
+    kernel = _check.kernel(kernel)
     num = _check.integer("num", num, 4)
     return _path(solution, jnp.arange(solution.model.num_steps), kernel, num, True)
 
@@ -139,7 +138,7 @@ def ntk_law(solution, step: int | Int[Array, ""], *, kernel: str = "population")
 
     Source: theory page, section 3.6.
     """
-    kernel = _check.one_of("kernel", kernel, KERNELS)
+    kernel = _check.kernel(kernel)
     classes = solution.weights(0).num_classes
     if classes != 1:
         raise ValueError(f"Argument `solution` must have one class, got {classes}.")

@@ -10,9 +10,9 @@ from spectrax import _check
 from spectrax.training.solve import solve
 from spectrax.transfer.crossing import GridCrossing
 from spectrax.transfer.stability import (
-    _require_constant,
     largest_conceivable_lr,
     only_eta,
+    require_constant,
     with_eta,
 )
 
@@ -50,7 +50,7 @@ def optimal_lr(
 
     Source: theory page, section 7.
     """
-    _require_constant(model)
+    require_constant(model)
     _check.one_of("loss", loss, ("test", "train"))
     nodes = _check.integer("nodes", nodes, 3)
     low, high = (_check.positive("span", end) for end in span)

@@ -16,7 +16,7 @@ from spectrax.training.solve import solve
 from spectrax.transfer.gaps import TransferGaps, gaps_of_optima
 from spectrax.transfer.optimum import optimal_lr
 from spectrax.transfer.parameterization import Parameterization, mup, ntk
-from spectrax.transfer.search import Fit, _widths, fit_parameterization
+from spectrax.transfer.search import Fit, fit_parameterization, width_ratios
 from spectrax.transfer.stability import max_stable_lr, with_eta
 
 PARAMETERIZATIONS = {"mup": mup, "ntk": ntk}
@@ -81,7 +81,7 @@ def transfer_report(
 
     Source: theory page, sections 3.6 and 7.
     """
-    nu = jnp.sort(_widths(widths))
+    nu = jnp.sort(width_ratios(widths))
     progress("learning rates")
     groups = {name: _at_widths(model, nu, p) for name, p in PARAMETERIZATIONS.items()}
     everything = jax.tree.map(lambda *x: jnp.concatenate(x), *groups.values())

@@ -102,7 +102,7 @@ def fit_parameterization(
 
     Source: theory page, section 7.
     """
-    nu = _widths(widths)
+    nu = width_ratios(widths)
     num_iterations = _check.integer("num_iterations", num_iterations, 1)
     if isinstance(observable, str):
         observable = OBSERVABLES[_check.one_of("observable", observable, tuple(OBSERVABLES))]
@@ -122,7 +122,8 @@ def fit_parameterization(
     return Fit(Parameterization(path[best, 0], path[best, 1]), spreads[best], path, spreads)
 
 
-def _widths(widths) -> Float[Array, " widths"]:
+def width_ratios(widths) -> Float[Array, " widths"]:
+    """At least two positive numbers, as an array."""
     if np.ndim(widths) != 1 or np.size(widths) < 2:
         raise ValueError(f"Argument `widths` must be at least two numbers, got {widths}.")
     return jnp.asarray(_check.positive("widths", jnp.asarray(widths, float)))

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float, Int
 
 from spectrax import _check
 from spectrax.solution import RESULTS, Solution
-from spectrax.spectrum.chain import NestedProducts
-from spectrax.spectrum.kernel import KERNELS, ntk_path, ntk_top
+from spectrax.spectrum.kernel import ntk_path, ntk_top
+from spectrax.spectrum.nested_products import NestedProducts
 from spectrax.training.solve import solve
 from spectrax.transfer.crossing import GridCrossing
 
@@ -100,9 +100,9 @@ def max_stable_lr(model, *, kernel: str | None = None, num: int = 24) -> Float[A
 
     Source: theory page, sections 3.6 and 7.
     """
-    _require_constant(model)
+    require_constant(model)
     kernel, num = _kernel(model, kernel), _check.integer("num", num, 4)
-    return _max_stable(model, kernel=kernel, num=num)[0]
+    return _max_stable(model, kernel=kernel, num=num)
 
 
 def initial_sharpness(model, kernel: str) -> Float[Array, ""]:
@@ -133,10 +133,11 @@ def only_eta(model, value):
 def _kernel(model, kernel: str | None) -> str:
     if kernel is None:
         return model.governing_kernel
-    return _check.one_of("kernel", kernel, KERNELS)
+    return _check.kernel(kernel)
 
 
-def _require_constant(model) -> None:
+def require_constant(model) -> None:
+    """Refuse a schedule."""
     if np.ndim(model.eta) != 0:
         raise ValueError(
             "Argument `model` must have a constant learning rate, got a schedule of shape "
@@ -146,43 +147,38 @@ def _require_constant(model) -> None:
 
 @eqx.filter_custom_jvp
 def _max_stable(model, *, kernel: str, num: int):
-    """The rate, and the step at which the sharpness is largest there."""
     top = largest_conceivable_lr(model, kernel)
 
     def excess(eta, model):
         solution = solve(with_eta(model, eta), throw=False)
         path = ntk_path(solution, kernel=kernel, num=num)
-        return _excess(solution.model, jnp.max(path)), (eta, jnp.argmax(path))
-
-    def scored(eta, model):
-        value, (score, step) = excess(eta, model)
-        return value, score
+        return _excess(solution.model, jnp.max(path)), eta  # of several crossings the smallest
 
     grid = top * jnp.linspace(1 / NODES, 1.0 + 1e-9, NODES)
     solver = GridCrossing(rtol=TOLERANCE, atol=0.0)
     fixed = jax.lax.stop_gradient(model)
     options = {"grid": jnp.concatenate([0.01 * grid[:1], grid])}
-    eta = optx.root_find(
-        scored, solver, options["grid"][0], fixed, options, has_aux=True, max_steps=80, throw=False
+    return optx.root_find(
+        excess, solver, options["grid"][0], fixed, options, has_aux=True, max_steps=80, throw=False
     ).value
-    _, (_, step) = excess(eta, fixed)
-    return eta, step
 
 
 @_max_stable.def_jvp
 def _max_stable_jvp(primals, tangents, *, kernel: str, num: int):
     (model,), (dot,) = primals, tangents
-    eta, step = _max_stable(model, kernel=kernel, num=num)
+    eta = _max_stable(model, kernel=kernel, num=num)
+    here = with_eta(model, eta)
+    solution = solve(jax.lax.stop_gradient(here), throw=False)
+    step = jnp.argmax(ntk_path(solution, kernel=kernel, num=num))  # the others do not matter
 
     def excess(model):
         solution = solve(model, throw=False)
         return _excess(model, ntk_top(solution, step, kernel=kernel, num=num))
 
-    here = with_eta(model, eta)
     slope = eqx.filter_jvp(excess, (here,), (only_eta(model, jnp.ones_like(eta)),))[1]
     dot = eqx.tree_at(lambda m: m.eta, dot, None, is_leaf=lambda x: x is None)
     move = eqx.filter_jvp(excess, (here,), (dot,))[1]
-    return (eta, step), (-move / slope, None)
+    return eta, -move / slope
 
 
 def _excess(model, sharpness):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectrax.spectrum import MarchenkoPastur
-from spectrax.spectrum.chain import NestedProducts
+from spectrax.spectrum.nested_products import NestedProducts
 
 ONE = jnp.ones(1)
 
