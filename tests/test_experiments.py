@@ -36,8 +36,12 @@ def test_experiment_runs(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_benchmark_runs(tmp_path):
-    command = [sys.executable, str(FOLDER / "benchmarks" / "solve.py"), "--quick"]
+@pytest.mark.parametrize("name", ["solve", "transfer"])
+def test_benchmark_runs(name, tmp_path):
+    command = [sys.executable, str(FOLDER / "benchmarks" / f"{name}.py"), "--quick"]
     subprocess.run([*command, "--out", str(tmp_path)], check=True, timeout=600)
-    record = json.loads((tmp_path / "benchmark_solve.json").read_text(encoding="utf-8"))
-    assert all(x["median"] > 0 for x in record["horizons"][0]["ratios"].values())
+    record = json.loads((tmp_path / f"benchmark_{name}.json").read_text(encoding="utf-8"))
+    if name == "solve":
+        assert all(x["median"] > 0 for x in record["horizons"][0]["ratios"].values())
+    else:
+        assert record["grid_over_report"] > 0

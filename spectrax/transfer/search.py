@@ -88,7 +88,8 @@ def fit_parameterization(
         model: its width and parameterization do not matter.
         widths: at least two width ratios $\nu$.
         observable: "strengths" ($\theta^2(t)$ of the last hidden weight), "escape_time",
-            "sharpness", "optimal_lr", or a function of the model that returns an array.
+            "sharpness", "optimal_lr", or a function of the model that returns an array. With one
+            number per width, as the last three, few widths fix a curve of exponents, not a point.
         start: first exponents (a, b).
         optimizer: an Optax transformation; None = Adam with a cosine-decayed rate of 0.1.
         num_iterations: of the descent.

@@ -16,6 +16,7 @@ from spectrum.helpers import (
     weights_of,
 )
 
+import spectrax as sx
 from spectrax.seam import TrainedWeights
 from spectrax.spectrum import (
     escape_time,
@@ -256,3 +257,25 @@ def test_batches_of_long_trainings_agree_with_single_ones():
         value, gradient = evaluate(weights)
         np.testing.assert_allclose(values[i], value, rtol=1e-9)
         np.testing.assert_allclose(gradients.Ce[i], gradient.Ce, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("parameterization", "first", "times"),
+    [
+        (sx.mup, [13, 9, 7, 7, 7], [12.51, 8.19, 6.99, 6.58, 6.26]),
+        (sx.ntk, [13, np.inf, np.inf, np.inf, np.inf], [12.51, np.inf, np.inf, np.inf, np.inf]),
+    ],
+)
+def test_escape_over_widths_of_the_theory_page(parameterization, first, times):
+    """In muP wide networks escape together, in NTK parameterization they never do."""
+
+    @jax.jit
+    @jax.vmap
+    def escape(nu):
+        options = {"eta": 0.03, "gamma0": 4.0, "parameterization": parameterization}
+        model = sx.DeepLinear(2, 40, alpha=4.0, nu=nu, **options)
+        return sx.escape_time(sx.solve(model, throw=False), layer=1)
+
+    found = escape(jnp.array([1.0, 2.0, 4.0, 8.0, 32.0]))
+    np.testing.assert_allclose(found, times, atol=0.006)
+    np.testing.assert_array_equal(np.ceil(found), first)

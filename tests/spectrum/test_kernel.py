@@ -82,12 +82,13 @@ def test_without_learning_the_sharpness_is_the_edge_of_the_bulk(kernel):
 
 def test_sharpness_differentiates():
     def sharpness(p):
-        return sx.ntk_top(solved(2, 6, p[0], p[1], nu=p[2], sigma=p[3]), 5, kernel="train")
+        options = {"nu": p[2], "sigma": p[3], "alpha": p[4]}
+        return sx.ntk_top(solved(2, 6, p[0], p[1], **options), 5, kernel="train")
 
-    p = jnp.array([0.03, 4.0, 1.5, 1.1])
+    p = jnp.array([0.03, 4.0, 1.5, 1.1, 4.0])
     slope, value = jax.grad(sharpness)(p), jax.jit(sharpness)
     for i, h in enumerate(1e-3 * p):
-        e = jnp.zeros(4).at[i].set(h)
+        e = jnp.zeros(5).at[i].set(h)
         outer, inner = value(p + 2 * e) - value(p - 2 * e), value(p + e) - value(p - e)
         np.testing.assert_allclose(slope[i], (8 * inner - outer) / (12 * h), rtol=1e-5)
 

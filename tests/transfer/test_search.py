@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import spectrax as sx
-from spectrax.transfer.search import relative_spread
+from spectrax.transfer.search import OBSERVABLES, relative_spread
 
 MODEL = sx.DeepLinear(2, 16, alpha=4.0, nu=1.0, eta=0.04, gamma0=4.0)
 
@@ -19,6 +19,25 @@ def test_three_starting_points_reach_mup():
         np.testing.assert_allclose(found, [0.4877, -0.0060], atol=2e-3)
         assert fit.spread < 1e-3 * fit.spreads[0]
         np.testing.assert_allclose(fit.path[0], start)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("observable", ["escape_time", "sharpness", "optimal_lr"])
+def test_other_observables_stop_depending_on_width(observable):
+    """One number for each of two widths fixes a curve of exponents, not a point."""
+    start = (0.45, 0.05)
+    fit = sx.fit_parameterization(
+        MODEL, [8.0, 64.0], start=start, observable=observable, num_iterations=40
+    )
+    assert fit.spread < 0.01 * fit.spreads[0]
+    at = fit.parameterization
+    values = [
+        OBSERVABLES[observable](
+            sx.DeepLinear(2, 16, alpha=4.0, nu=nu, eta=0.04, gamma0=4.0, parameterization=at)
+        )
+        for nu in (8.0, 64.0)
+    ]
+    np.testing.assert_allclose(relative_spread(jnp.stack(values)), fit.spread, rtol=1e-4)
 
 
 def test_diverged_trials_are_taken_back():

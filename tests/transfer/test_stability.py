@@ -74,8 +74,12 @@ def test_bad_requests():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "tolerance"),
-    [({"data": "online", "alpha": 1000.0}, 0.03), ({"alpha": 4.0}, 0.05)],
-    ids=["population", "full batch"],
+    [
+        ({"data": "online", "alpha": 1000.0}, 0.03),
+        ({"alpha": 4.0}, 0.05),
+        ({"alpha": 4.0, "momentum": 0.5}, 0.05),
+    ],
+    ids=["population", "full batch", "momentum"],
 )
 def test_gradient_descent_stops_converging_at_the_predicted_rate(options, tolerance):
     """The theory's own training stalls beyond the rate and converges below it."""
