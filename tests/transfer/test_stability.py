@@ -49,6 +49,21 @@ def test_gradient_of_the_largest_stable_rate():
         np.testing.assert_allclose(slope[i], (8 * inner - outer) / (12 * h), rtol=1e-5)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.6])
+def test_a_kernel_at_rest_diverges_right_beyond_the_rate(momentum):
+    """Where the kernel cannot give way, the edge is one of divergence, with momentum too."""
+    options = {"alpha": 4.0, "nu": 1e10, "gamma0": 1e-4, "momentum": momentum}
+    model = sx.DeepLinear(1, 30, eta=0.1, **options)
+    eta = sx.max_stable_lr(model)
+
+    def late_growth(factor):
+        loss = sx.solve(with_eta(model, factor * eta), throw=False).train_loss
+        return loss[-1] / loss[-11]
+
+    growth = jax.jit(jax.vmap(late_growth))(jnp.array([0.97, 1.04]))
+    assert growth[0] < 0.5 and growth[1] > 2.0, growth
+
+
 def test_unstable_is_not_divergent():
     model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.33, gamma0=3.0)
     found = sx.stability(sx.solve(model))
@@ -74,12 +89,8 @@ def test_bad_requests():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "tolerance"),
-    [
-        ({"data": "online", "alpha": 1000.0}, 0.03),
-        ({"alpha": 4.0}, 0.05),
-        ({"alpha": 4.0, "momentum": 0.5}, 0.05),
-    ],
-    ids=["population", "full batch", "momentum"],
+    [({"data": "online", "alpha": 1000.0}, 0.03), ({"alpha": 4.0}, 0.05)],
+    ids=["population", "full batch"],
 )
 def test_gradient_descent_stops_converging_at_the_predicted_rate(options, tolerance):
     """The theory's own training stalls beyond the rate and converges below it."""
