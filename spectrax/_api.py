@@ -6,6 +6,8 @@ from spectrax.ensemble import Ensemble as Ensemble
 from spectrax.ensemble import Estimate as Estimate
 from spectrax.ensemble import simulate as simulate
 from spectrax.precision import enable_x64 as enable_x64
+from spectrax.program.gaussian import GaussianLimit as GaussianLimit
+from spectrax.program.sampled import SampledLimit as SampledLimit
 from spectrax.program.solvers import CausalAdjoint as CausalAdjoint
 from spectrax.program.solvers import CausalSweep as CausalSweep
 from spectrax.program.solvers import ImplicitAdjoint as ImplicitAdjoint
@@ -38,8 +40,8 @@ from spectrax.spectrum import strength_path as strength_path
 from spectrax.spectrum import strengths as strengths
 from spectrax.spectrum import transfer_matrix as transfer_matrix
 from spectrax.training.deep_linear import DeepLinear as DeepLinear
-from spectrax.training.solve import GaussianLimit as GaussianLimit
 from spectrax.training.solve import solve as solve
+from spectrax.training.wide import WideNetwork as WideNetwork
 from spectrax.transfer.gaps import TransferGaps as TransferGaps
 from spectrax.transfer.gaps import transfer_gaps as transfer_gaps
 from spectrax.transfer.optimum import optimal_lr as optimal_lr

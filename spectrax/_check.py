@@ -111,3 +111,35 @@ def _float(value):
     """The type of a floating value; the default floating type for integers."""
     dtype = getattr(value, "dtype", None)
     return dtype if dtype is not None and jnp.issubdtype(dtype, jnp.floating) else float
+
+
+def shaped(name: str, value, shape: tuple[int | None, ...]):
+    """Return value as a JAX array; raise ValueError unless of that shape (None: any) and finite."""
+    value = jnp.asarray(value, float)
+    fits = value.ndim == len(shape) and all(
+        want is None or want == have for want, have in zip(shape, value.shape, strict=True)
+    )
+    if not fits or 0 in value.shape:
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"Argument `{name}` must have shape ({wanted}), got shape {value.shape}.")
+    seen = _concrete(value)
+    if seen is not None and not np.isfinite(seen).all():
+        _refuse(name, "finite", seen, ~np.isfinite(seen))
+    return value
+
+
+def indices(name: str, value, num_steps: int, count: int):
+    """Return value as (num_steps, batch) indices below count; None means all at every step."""
+    if value is None:
+        return jnp.broadcast_to(jnp.arange(count), (num_steps, count))
+    if np.ndim(value) != 2 or len(value) != num_steps or 0 in np.shape(value):
+        raise ValueError(
+            f"Argument `{name}` must have shape ({num_steps}, batch), got shape {np.shape(value)}."
+        )
+    if not np.issubdtype(np.asarray(value).dtype, np.integer):
+        raise ValueError(f"Argument `{name}` must be integers, got {np.asarray(value).dtype}.")
+    seen = np.asarray(value)
+    bad = (seen < 0) | (seen >= count)
+    if bad.any():
+        _refuse(name, f"indices from 0 to {count - 1}", seen, bad)
+    return jnp.asarray(value)

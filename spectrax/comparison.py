@@ -39,8 +39,8 @@ class Comparison(eqx.Module):
 def compare(solution: Solution, ensemble: Ensemble) -> Comparison:
     """Deviations of an ensemble of finite networks from the theory, in standard errors.
 
-    Losses and the diagonals of all correlation kernels at every step before a divergence, and the
-    outliers of every layer at the steps at which the ensemble took spectra.
+    Losses, predictions and the diagonals of all correlation kernels at every step before a
+    divergence, and the outliers of every layer at the steps at which the ensemble took spectra.
 
     Args:
         solution: of `ensemble.model` (the model with the ratios of the rounded sizes).
@@ -61,10 +61,12 @@ def compare(solution: Solution, ensemble: Ensemble) -> Comparison:
         True
     """
     _require_same(solution, ensemble)
-    theory: dict[str, tuple] = {
-        "train_loss": (solution.train_loss, ensemble.train_loss),
-        "test_loss": (solution.test_loss, ensemble.test_loss),
-    }
+    theory: dict[str, tuple] = {}
+    for name in ("train_loss", "test_loss", "predictions", "test_predictions"):
+        found = getattr(ensemble, name)
+        if found is not None:
+            flat = Estimate(np.ravel(found.mean), np.ravel(found.stderr))
+            theory[name] = (np.ravel(getattr(solution, name)), flat)
     for name in ("Ch", "Cg"):
         kernels = zip(getattr(solution.order, name), getattr(ensemble.order, name), strict=True)
         for layer, (kernel, estimate) in enumerate(kernels):
@@ -76,8 +78,8 @@ def compare(solution: Solution, ensemble: Ensemble) -> Comparison:
     for name, (values, estimate) in theory.items():
         upto = good * (np.size(values) // solution.model.num_steps)
         _enter(name, np.asarray(values)[:upto], estimate, slice(upto), deviations, errors)
-    for layer in range(solution.num_layers):
-        _enter_outliers(solution, ensemble, layer, deviations, errors)
+    for index, layer in enumerate(solution.layers):
+        _enter_outliers(solution, ensemble, index, layer, deviations, errors)
     return Comparison(deviations, errors)
 
 
@@ -89,7 +91,7 @@ def _enter(name, values, estimate: Estimate, where, deviations, errors) -> None:
         errors[name] = (stderr[known] / np.maximum(np.abs(values[known]), 1e-300)).ravel()
 
 
-def _enter_outliers(solution, ensemble, layer: int, deviations, errors) -> None:
+def _enter_outliers(solution, ensemble, index: int, layer: int, deviations, errors) -> None:
     """Outliers at the steps of the ensemble's spectra, where far enough from the edge."""
     weights, steps = solution.weights(layer), np.asarray(ensemble.spectrum_steps)
     top = ensemble.top_eigenvalues
@@ -97,7 +99,7 @@ def _enter_outliers(solution, ensemble, layer: int, deviations, errors) -> None:
     threshold = np.array([float(critical_strength(weights.at(int(t)))) for t in steps])
     far = np.asarray(path.strength)[steps] > 1.3 * threshold[:, None]  # (steps, num_top)
     values = np.asarray(path.location)[steps][far]
-    estimate = Estimate(np.asarray(top.mean)[layer], np.asarray(top.stderr)[layer])
+    estimate = Estimate(np.asarray(top.mean)[index], np.asarray(top.stderr)[index])
     _enter(f"outliers of W{layer}", values, estimate, far, deviations, errors)
 
 
@@ -107,5 +109,5 @@ def _require_same(solution: Solution, ensemble: Ensemble) -> None:
     if not bool(same):
         raise ValueError(
             "Argument `solution` must be the solution of `ensemble.model`, whose ratios are those "
-            f"of the simulated sizes at D = {ensemble.size}; solve that model."
+            f"of the simulated sizes at size {ensemble.size}; solve that model."
         )

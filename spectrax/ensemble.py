@@ -15,6 +15,7 @@ from spectrax.empirical.top import top_eigenvalues
 from spectrax.finite_kernel import kernel_eigenvalues, kernel_top
 from spectrax.program.finite import Network, Trainer
 from spectrax.training.base import AbstractDMFT
+from spectrax.training.order import layer_records
 
 
 class Estimate(eqx.Module):
@@ -32,7 +33,7 @@ class Estimate(eqx.Module):
 class EnsembleOrder(eqx.Module):
     """Correlation kernels of every layer, each an `Estimate`; names as in `Solution.order`."""
 
-    Ch: tuple[Estimate, ...]
+    Ch: tuple[Estimate | None, ...]
     Cg: tuple[Estimate | None, ...]
 
 
@@ -42,7 +43,8 @@ class Ensemble(eqx.Module):
     Args:
         model: the model that was simulated: ratios are those of the rounded sizes.
         order: correlation kernels.
-        train_loss, test_loss: mean squared errors, (num_steps,).
+        train_loss, test_loss: mean squared errors, (num_steps,); None where there is none.
+        predictions, test_predictions: outputs at each step; None where there are none.
         top_eigenvalues: largest eigenvalues of W^T W, (layers, spectrum_steps, num_top).
         spectrum_steps: numbers of updates at which spectra were taken.
         eigenvalues: all eigenvalues of W^T W of every layer at the last of these steps,
@@ -57,7 +59,9 @@ class Ensemble(eqx.Module):
     model: AbstractDMFT
     order: EnsembleOrder
     train_loss: Estimate
-    test_loss: Estimate
+    test_loss: Estimate | None
+    predictions: Estimate | None
+    test_predictions: Estimate | None
     top_eigenvalues: Estimate
     spectrum_steps: tuple[int, ...] = eqx.field(static=True)
     eigenvalues: tuple[np.ndarray, ...] | None
@@ -117,7 +121,9 @@ def simulate(
         kernel = _check.kernel(kernel)
     model, sizes = model.rounded(size)
     trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
-    layers = len(model.task().plan().spikes)
+    if kernel is not None and not hasattr(model, "tangent_kernel"):
+        raise ValueError(f"Argument `kernel` must be None for this model, got {kernel!r}.")
+    layers = tuple(name for name, _ in model.task().plan().spikes)
     runs = []
     for seed, seed_key in enumerate(jax.random.split(key, num_seeds)):
         asked = (layers, num_top, all_eigenvalues, kernel)
@@ -139,11 +145,12 @@ def _train(how: tuple, network: Network) -> Network:
 def _run(model, trainer: Trainer, key, stops, layers, num_top, everything, kernel) -> dict:
     """One network, trained from stop to stop."""
     network, tops, sharp = _start(trainer, key), {}, {}
-    names = [f"W{layer}" for layer in range(layers)]
+    names = list(layers)
     spectra: dict[str, Any] = {}
     for stop in sorted(set(stops)):
         network = _train((trainer, key, jnp.asarray(stop)), network)
-        tops[stop] = jnp.stack([top_eigenvalues(network.store[n], num_top) for n in names])
+        found = [top_eigenvalues(network.store[n], num_top) for n in names]
+        tops[stop] = jnp.stack(found) if found else jnp.zeros((0, num_top))
         if kernel is not None:
             sharp[stop] = kernel_top(model, trainer, network, key, kernel)
         if everything and stop == max(stops):
@@ -163,8 +170,11 @@ def _observables(network: Network) -> dict:
         flat = x.reshape(-1, x.shape[-1])  # (time * width, dimension)
         return flat @ flat.T / x.shape[-1]
 
-    losses = {k: jnp.trace(v, axis1=1, axis2=2) / v.shape[-1] for k, v in network.seen.items()}
-    return {"grams": {k: gram(x) for k, x in network.records.items()}, "losses": losses}
+    def mean(k, x):
+        return jnp.trace(x, axis1=1, axis2=2) / x.shape[-1] if k.endswith("_error") else x
+
+    seen = {k: mean(k, x) for k, x in network.seen.items()}
+    return {"grams": {k: gram(x) for k, x in network.records.items()}, "seen": seen}
 
 
 def _all_eigenvalues(W: Float[Array, "n m"]) -> np.ndarray:
@@ -181,22 +191,27 @@ def _collect(model: AbstractDMFT, runs: list[dict], stops, size: int) -> Ensembl
         fine = jnp.isfinite(x).all(0)
         return Estimate(jnp.where(fine, mean, jnp.inf), jnp.where(fine, stderr, jnp.inf))
 
-    numbers = [{k: run[k] for k in ("top", "sharpness", "grams", "losses")} for run in runs]
+    numbers = [{k: run[k] for k in ("top", "sharpness", "grams", "seen")} for run in runs]
     found = jax.tree.map(estimate, *numbers)
-    layers = sorted({k.split(".")[0] for k in found["grams"] if k.startswith("W")})
-    forward = [found["grams"][f"{name}.forward"] for name in layers]
-    backward = [found["grams"][f"{name}.backward"] for name in layers]
-    order = EnsembleOrder((*forward, found["grams"]["w"]), (None, *backward))
+    plan, seen = model.task().plan(), found["seen"]
+    kernels = (
+        tuple(None if name is None else found["grams"][name] for name in names)
+        for names in layer_records(plan)
+    )
+    order = EnsembleOrder(*kernels)
     spectra = kernel_spectra = None
     if runs[0]["spectra"]:
         if "kernel" in runs[0]["spectra"]:
             kernel_spectra = np.stack([run["spectra"]["kernel"] for run in runs])
+        layers = [name for name, _ in plan.spikes]
         spectra = tuple(np.stack([run["spectra"][name] for run in runs]) for name in layers)
     return Ensemble(
         model,
         order,
-        found["losses"]["train_error"],
-        found["losses"]["test_error"],
+        seen["train_error"],
+        seen.get("test_error"),
+        seen.get("predictions"),
+        seen.get("test_predictions"),
         found["top"],
         stops,
         spectra,

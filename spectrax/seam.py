@@ -61,6 +61,7 @@ class TrainedWeights(eqx.Module):
         coordinates: row t holds $(a(t), c_0(t), \dots)$, shape (num_steps + 1, num_steps + 1).
         aspect: rows / columns of the matrix.
         sigma: standard deviation of its initial entries.
+        factor: numbers that multiply the spikes, such as the errors of the samples, (n,).
 
     Source: theory page, sections P and 3.5.
     """
@@ -72,6 +73,7 @@ class TrainedWeights(eqx.Module):
     coordinates: Float[Array, "t1 t1"]
     aspect: Float[Array, ""] = eqx.field(converter=_check.array)
     sigma: Float[Array, ""] = eqx.field(converter=_check.array)
+    factor: Float[Array, "*n"] = eqx.field(converter=_check.array, default=1.0)
 
     @property
     def num_steps(self) -> int:
@@ -92,7 +94,7 @@ class TrainedWeights(eqx.Module):
         )
         theta = self.coordinates[step]
         a, c = theta[0], jnp.repeat(theta[1:], self.num_classes)
-        K = jnp.diag(jnp.where(made, c, 0.0))
+        K = jnp.diag(jnp.where(made, c * self.factor, 0.0))
         sigma, (Re, Rf) = a * self.sigma, responses_to(a, Re, Rf)
         return CoupledSpikes(Ce, Cf, Re, Rf, K, self.aspect, sigma)
 

@@ -56,29 +56,52 @@ class Solution(eqx.Module):
         """Mean squared error on new data, mean over classes; +inf after a divergence."""
         return self._loss("test_error")
 
+    @property
+    def predictions(self) -> Float[Array, "*batch t samples"]:
+        """Outputs on the samples of each step, before its update, (num_steps, samples, …)."""
+        return self._seen("predictions")
+
+    @property
+    def test_predictions(self) -> Float[Array, "*batch t samples"]:
+        """Outputs on the test inputs, before the update of each step, (num_steps, samples, …)."""
+        return self._seen("test_predictions")
+
+    def _seen(self, name: str):
+        if name not in self.observed:
+            raise ValueError(f"Argument `model` has no {name.replace('_', ' ')}.")
+        return self.observed[name]
+
     def _loss(self, name: str) -> Float[Array, "*batch t"]:
-        error = self.observed[name]
+        error = self._seen(name)
         loss = jnp.trace(error, axis1=-2, axis2=-1) / error.shape[-1]
         fine = jnp.arange(loss.shape[-1]) < jnp.expand_dims(self.stats["diverged_at"], -1)
         return jnp.where(fine, loss, jnp.inf)
 
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Which W^layer are large random matrices."""
+        return tuple(int(name[1:]) for name in self.order.layers)
+
     def weights(self, layer: int) -> TrainedWeights:
         """The weight matrix W^layer throughout training, for the spectral level."""
-        if not -self.num_layers <= layer < self.num_layers:
-            raise ValueError(
-                f"Argument `layer` must be between 0 and {self.num_layers - 1}, got {layer}."
-            )
-        layer = layer % self.num_layers
+        layers = self.layers
+        if layer not in layers and not -len(layers) <= layer < 0:
+            known = f"between {layers[0]} and {layers[-1]}" if layers else "of a deeper network"
+            raise ValueError(f"Argument `layer` must be {known}, got {layer}.")
+        layer = layers[layer] if layer < 0 else layer
         rows, cols = self.model.space_of(layer + 1), self.model.space_of(layer)
         dims, order = self.model.spaces(), self.order
+        kernels = order.Ch[layer], order.Cg[layer + 1], order.Rh[layer], order.Rg[layer + 1]
+        (spike,) = order.plan.spikes_of(f"W{layer}")
+        factor = jnp.ones(())
+        if spike.weights is not None:
+            factor = order.tapes[spike.weights].value.reshape(-1)  # (time * size,)
         return TrainedWeights(
-            order.Ch[layer],
-            order.Cg[layer + 1],
-            order.Rh[layer],
-            order.Rg[layer + 1],
+            *_of_spikes(kernels, spike, self.model.num_steps),
             self.coordinates,
             dims[rows] / dims[cols],
             self.model.sigma,
+            factor,
         )
 
     @property
@@ -90,12 +113,28 @@ class Solution(eqx.Module):
         return sentence
 
 
+def _of_spikes(kernels, spike, num_steps: int):
+    """The kernels of the fields that make spikes, one pair for each spike."""
+    Ch, Cg, Rh, Rg = kernels
+    if spike.size * num_steps == len(Ch) == len(Cg):
+        return kernels
+    pairs, time = np.arange(spike.size), np.arange(num_steps)[:, None]
+    h = spike.h + pairs % (spike.size // spike.repeats)
+    h = (time * (len(Ch) // num_steps) + h).ravel()
+    g = (time * (len(Cg) // num_steps) + spike.g + pairs).ravel()
+    # several g share one h, whose noise is to be counted once
+    first = np.tile(pairs < spike.size // spike.repeats, num_steps)
+    Rg = jnp.where(first, Rg[g][:, h], 0.0)
+    return Ch[h][:, h], Cg[g][:, g], Rh[h][:, g], Rg
+
+
 def spikes(solution: Solution, layer: int, step: int | Int[Array, ""]) -> CoupledSpikes:
     r"""The weight $W^{layer}$ after `step` updates, as a random matrix with coupled spikes.
 
     Args:
         solution: what `solve` returned.
-        layer: 0 … depth − 1 counts $W^0 \dots W^{depth-1}$.
+        layer: 0 … depth − 1 counts $W^0 \dots W^{depth-1}$; for wide networks from 1 on, because
+            their inputs have finite dimension. Negative numbers count from the last.
         step: number of updates made, 0 … num_steps; may be traced.
 
     Returns:

@@ -194,3 +194,79 @@ class _Rows:
         self._put(self.driven_h[l], s2 * self.Ch[l - 1][now, upto] + driven)
         self._put(self.Ch[l], F[now, upto] @ self.driven_h[l][upto, upto] @ F[upto, upto].T)
         self.Rh[l][now, upto] = F[now, upto] @ A[upto, upto]
+
+
+def wide_network_by_derivatives(X, y, depth, num_steps, *, eta, gamma0, sigma, phi, dphi, ddphi, z):
+    """Full batch, one output, plain Monte Carlo; responses as averages of derivatives.
+
+    Every neuron carries its derivatives in all noises. z: a generator of standard normals. Returns
+    predictions (T, P), the last layer's kernel of activations (K, K), K = T P.
+    """
+    P, D = X.shape
+    K, c = num_steps * P, eta * gamma0 / P
+    Kx = X @ X.T / D
+    S = z.S
+    e, g = (np.zeros((depth, K, S)) for _ in range(2))
+    # derivatives of e and g of layer l in the noise u of h^l and r of z^l: [l, field, noise, site]
+    eu, er, gu, gr = (np.zeros((depth, K, K, S)) for _ in range(4))
+    error, f = np.zeros(K), np.zeros((num_steps, P))
+    noise = [(z.normal(K), z.normal(K if layer < depth - 1 else 1)) for layer in range(depth)]
+    first = sigma * np.linalg.cholesky(Kx + 1e-12 * np.eye(P)) @ noise[0][0][:P]
+
+    def correlated(fields, now, xi):
+        """Noise of this step, from the Cholesky factor of all correlations so far."""
+        C = fields[: now.stop] @ fields[: now.stop].T / S
+        L = np.linalg.cholesky(C + 1e-10 * np.trace(C) / len(C) * np.eye(len(C)))
+        return sigma * L[now] @ xi[: now.stop]
+
+    for t in range(num_steps):
+        now, old = slice(t * P, (t + 1) * P), slice(0, t * P)
+        slopes = []
+        for layer in range(depth):
+            if layer == 0:
+                weight = c * np.tile(Kx, (1, num_steps))[:, old] * error[old]
+                h = first + weight @ g[0, old]
+            else:
+                C = e[layer - 1, now] @ e[layer - 1, old].T / S
+                weight = sigma**2 * er[layer - 1, now, old].mean(-1) + c * C * error[old]
+                h = correlated(e[layer - 1], now, noise[layer][0]) + weight @ g[layer, old]
+            hu = np.einsum("ab,bns->ans", weight, gu[layer, old])
+            hr = np.einsum("ab,bns->ans", weight, gr[layer, old])
+            if layer:  # the first layer's noise is the same at all times and never responded to
+                hu[np.arange(P), t * P + np.arange(P)] += 1
+            e[layer, now] = phi(h)
+            eu[layer, now], er[layer, now] = dphi(h)[:, None] * hu, dphi(h)[:, None] * hr
+            slopes.append((h, hu, hr))
+        for layer in reversed(range(depth)):
+            h, hu, hr = slopes[layer]
+            if layer == depth - 1:
+                weight = np.tile(c * error[old], (P, 1))
+                back = sigma * noise[layer][1][0] + weight @ e[layer, old]
+                bu = np.einsum("ab,bns->ans", weight, eu[layer, old])
+                br = np.einsum("ab,bns->ans", weight, er[layer, old])
+                f[t] = (back * e[layer, now]).mean(-1) / gamma0
+                error[now] = y - f[t]
+            else:
+                C = g[layer + 1, now] @ g[layer + 1, : now.stop].T / S
+                weight = sigma**2 * gu[layer + 1, now, : now.stop].mean(-1)
+                weight[:, old] += c * C[:, old] * error[old]
+                back = correlated(g[layer + 1], now, noise[layer][1])
+                back = back + weight @ e[layer, : now.stop]
+                bu = np.einsum("ab,bns->ans", weight, eu[layer, : now.stop])
+                br = np.einsum("ab,bns->ans", weight, er[layer, : now.stop])
+                br[np.arange(P), t * P + np.arange(P)] += 1
+            g[layer, now] = dphi(h) * back
+            slope, curvature = dphi(h)[:, None], (ddphi(h) * back)[:, None]
+            gu[layer, now] = slope * bu + curvature * hu
+            gr[layer, now] = slope * br + curvature * hr
+    return f, e[-1] @ e[-1].T / S
+
+
+class Normals:
+    """Independent standard normals for S sites."""
+
+    def __init__(self, S, seed):
+        self.S, self.rng = S, np.random.default_rng(seed)
+
+    def normal(self, rows):
+        return self.rng.normal(size=(rows, self.S))

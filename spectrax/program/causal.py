@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from spectrax.program.gaussian import GaussianOps
+from spectrax.program.gaussian import GaussianLimit
 from spectrax.program.plan import Plan, Variances, make_plan
-from spectrax.program.tapes import Tapes, blank_tapes, extend, rearrange, stack_rows, write
+from spectrax.program.sampled import Sites
+from spectrax.program.tapes import Tapes, extend, rearrange, stack_rows, write
 
 
 class Task(eqx.Module):
@@ -27,6 +28,7 @@ class Task(eqx.Module):
         coordinates: row t holds the trained weights' (a, c_0, c_1, …) at step t, (n, n + 1).
         before: programs that were run first, whose rows come before those of `program`.
         start: their tapes, arranged as those of all programs together; see `followed_by`.
+        interpreter: of the limit, prepared for this program.
     """
 
     program: Callable
@@ -34,6 +36,7 @@ class Task(eqx.Module):
     coordinates: Float[Array, "n n1"]
     before: tuple[Callable, ...] = ()
     start: Tapes | None = None
+    interpreter: GaussianLimit | Sites = GaussianLimit()
 
     @property
     def first(self) -> int:
@@ -65,12 +68,14 @@ class Task(eqx.Module):
         """Tapes of n steps, empty but for those of the programs before."""
         n = self.coordinates.shape[0] if n is None else n
         given = {} if self.start is None else self.start
-        return blank_tapes(self.plan(), n) | {k: tape.extend(n) for k, tape in given.items()}
+        return self.interpreter.blank(self.plan(), n) | {
+            k: tape.extend(n) for k, tape in given.items()
+        }
 
     def row(self, tapes: Tapes, t: Int[Array, ""], live: Bool[Array, ""] | bool = True):
         """Step t from the rows s < t: its rows, what it observed, whether all is finite."""
         plan, variances = self._plan()
-        ops = GaussianOps(plan, variances, tapes, self.coordinates[t], t, live)
+        ops = self.interpreter.ops(plan, variances, tapes, self.coordinates[t], t, live)
         self.program(ops, t)
         return ops.rows(), ops.seen, ops.finite()
 
@@ -135,7 +140,7 @@ def update(task: Task, tapes: Tapes, live: Bool[Array, " n"] | None = None) -> t
         rows, seen, _ = task.row(tapes, t, live)
         return where_live(live, (rows, seen))
 
-    rows, seen = jax.vmap(row)(jnp.arange(task.first, n), live)
+    rows, seen = task.interpreter.map(row, jnp.arange(task.first, n), live)
     return stack_rows(rows, task.blank(n)), seen
 
 

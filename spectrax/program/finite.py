@@ -77,19 +77,26 @@ class FiniteOps(AbstractOps):
         self._record(matrix.backward, g)
         return Field(matrix.cols, g.data @ self._array(matrix))
 
-    def read(self, vector: Vector) -> Field:
+    def elementwise(self, function: Callable, *fields: Field) -> Field:
+        return Field(fields[0].space, function(*(field.data for field in fields)))
+
+    def read(self, vector: Vector, mix=None) -> Field:
         if vector.name not in self.store:
             shape = (vector.size, self.sizes[vector.space])
             self.store[vector.name] = vector.sigma * self._sample(vector.name, shape)
-        return Field(vector.space, self.store[vector.name])
+        value = Field(vector.space, self.store[vector.name])
+        return value if mix is None else value.mix(mix)
 
-    def append(self, matrix: Matrix, g: Field, h: Field) -> None:
-        gradient = -g.data.T @ h.data / self.sizes[matrix.cols]
+    def append(self, matrix: Matrix, g: Field, h: Field, weights=None) -> None:
+        left = g.data if weights is None else g.data * weights[:, None]
+        if g.size > h.size:
+            left = left.reshape(-1, h.size, left.shape[-1]).sum(0)
+        gradient = -left.T @ h.data / self.sizes[matrix.cols]
         self.gradients[matrix.name] = self.gradients.get(matrix.name, 0.0) + gradient
 
-    def append_vector(self, vector: Vector, h: Field) -> None:
+    def append_vector(self, vector: Vector, h: Field, weights=None) -> None:
         self._record(vector.name, h)
-        self.gradients[vector.name] = -h.data
+        self.gradients[vector.name] = -h.data if weights is None else -weights.T @ h.data
 
     def remember(self, name: str, x: Field) -> None:
         self._record(name, x)

@@ -1,6 +1,7 @@
 """What a program may do: the interface that every interpreter implements."""
 
 import abc
+from collections.abc import Callable
 
 from jaxtyping import Array, Float
 
@@ -37,15 +38,18 @@ class Matrix:
         _require(x, self.cols, self.name)
         return self.ops.apply(self, x)
 
-    def append(self, g: Field, h: Field) -> None:
-        r"""Gradient of this step: the spike $\frac{1}{\mathrm{cols}} \sum_k g_k h_k^\top$.
+    def append(self, g: Field, h: Field, weights: Float[Array, " g"] | None = None) -> None:
+        r"""Gradient of this step: the spike $\frac{1}{\mathrm{cols}} \sum_k m_k\, g_k h_k^\top$.
+
+        With weights m, ones by default.
 
         `g` and `h` must be the very fields to which the matrix was applied in this step
-        (`W.T @ g`, `W @ h`): their correlations and responses are then known already.
+        (`W.T @ g`, `W @ h`): their correlations and responses are then known already. If g has
+        several vectors for each one of h, those of h are counted round and round.
         """
         _require(g, self.rows, self.name)
         _require(h, self.cols, self.name)
-        self.ops.append(self, g, h)
+        self.ops.append(self, g, h, weights)
 
 
 class Transposed:
@@ -70,10 +74,14 @@ class Vector:
         """The vectors at this step."""
         return self.ops.read(self)
 
-    def append(self, h: Field) -> None:
-        """Gradient of this step."""
+    def mix(self, weights: Float[Array, "size new"]) -> Field:
+        """Linear combinations of the vectors at this step: new_k = sum_j weights_jk value_j."""
+        return self.ops.read(self, weights)
+
+    def append(self, h: Field, weights: Float[Array, "h size"] | None = None) -> None:
+        r"""Gradient of this step, $\sum_j \mathrm{weights}_{jk} h_j$ for vector k."""
         _require(h, self.space, self.name)
-        self.ops.append_vector(self, h)
+        self.ops.append_vector(self, h, weights)
 
 
 def _require(x: Field, space: str, name: str) -> None:
@@ -115,15 +123,19 @@ class AbstractOps(abc.ABC):
         """`A.T @ g`."""
 
     @abc.abstractmethod
-    def read(self, vector: Vector) -> Field:
-        """Value of a trained vector."""
+    def elementwise(self, function: Callable, *fields: Field) -> Field:
+        """A function of numbers, applied to each entry of fields of one space and size."""
 
     @abc.abstractmethod
-    def append(self, matrix: Matrix, g: Field, h: Field) -> None:
+    def read(self, vector: Vector, mix: Float[Array, "size new"] | None = None) -> Field:
+        """Value of a trained vector, or linear combinations of its values."""
+
+    @abc.abstractmethod
+    def append(self, matrix: Matrix, g: Field, h: Field, weights=None) -> None:
         """Gradient of a trained matrix."""
 
     @abc.abstractmethod
-    def append_vector(self, vector: Vector, h: Field) -> None:
+    def append_vector(self, vector: Vector, h: Field, weights=None) -> None:
         """Gradient of a trained vector."""
 
     @abc.abstractmethod

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from spectrax.program.field import Field
 from spectrax.program.interface import AbstractOps, Matrix, Vector
@@ -25,13 +26,34 @@ class Record:
     fresh: bool = False
 
 
+class Spike(NamedTuple):
+    """What `append` gives a weight at each step: offsets and numbers of its vectors g and h.
+
+    `weights` names the numbers that multiply them, None if there are none.
+    """
+
+    g: int
+    h: int
+    size: int
+    repeats: int  # vectors of g for each one of h
+    weights: str | None
+
+    def pick(self, width: int, forward: bool) -> np.ndarray:
+        """One-hot matrix from a record of that width to the pairs, (width, size)."""
+        pairs = np.arange(self.size)
+        place = self.h + pairs % (self.size // self.repeats) if forward else self.g + pairs
+        return np.eye(width)[:, place]
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Static description of a program: records, constants, and spikes by name."""
+    """Static description of a program: records, constants, spikes and their weights by name."""
 
     records: tuple[Record, ...]
     constants: tuple[tuple[str, str, int], ...]  # name, space, size
-    spikes: tuple[tuple[str, tuple[tuple[int, int, int], ...]], ...]  # weight: (g, h, size), …
+    spikes: tuple[tuple[str, tuple[Spike, ...]], ...]
+    weights: tuple[tuple[str, tuple[int, ...]], ...]  # name, shape
+    linear: bool
 
     def record(self, name: str) -> Record:
         """The record of that name; one of width zero if the program never makes it."""
@@ -64,18 +86,23 @@ class Plan:
         """Number of Gaussians that were there from the start."""
         return sum(size for _, where, size in self.constants if where == space)
 
-    def spikes_of(self, name: str) -> tuple[tuple[int, int, int], ...]:
-        """Spikes appended to a weight each step: (offset of g, offset of h, size)."""
+    def spikes_of(self, name: str) -> tuple[Spike, ...]:
+        """Spikes appended to a weight each step."""
         return dict(self.spikes).get(name, ())
+
+    def weights_of(self, name: str) -> str | None:
+        """Name of the weights with which a vector's record is appended, None for ones."""
+        name = f"{name}.weights"
+        return name if name in dict(self.weights) else None
 
 
 class _Declarations(AbstractOps):
     """Runs a program on empty fields and writes down what it does."""
 
     def __init__(self):
-        self.records, self.constants, self.spikes = {}, {}, {}
+        self.records, self.constants, self.spikes, self.weights = {}, {}, {}, {}
         self.inputs = {}  # record name to the fields themselves
-        self.sigmas, self.grams = {}, {}
+        self.sigmas, self.grams, self.linear = {}, {}, True
 
     def _empty(self, space, size):
         return Field(space, jnp.zeros((size,)))
@@ -108,17 +135,41 @@ class _Declarations(AbstractOps):
         self.sigmas[matrix.backward] = (matrix.sigma, matrix.rows, matrix.cols)
         return self._empty(matrix.cols, g.size)
 
-    def read(self, vector: Vector):
-        return self.constant(vector.name, vector.space, vector.sigma**2 * jnp.eye(vector.size))
+    def elementwise(self, function, *fields):
+        self.linear = False
+        shapes = {(field.space, field.size) for field in fields}
+        if len(shapes) != 1:
+            raise ValueError(f"Fields of an elementwise function differ in kind: {shapes}.")
+        return self._empty(*shapes.pop())
 
-    def append(self, matrix: Matrix, g, h):
-        if g.size != h.size:
-            raise ValueError(f"Spikes of `{matrix.name}` have sizes {g.size} and {h.size}.")
-        spike = (self._offset(matrix.backward, g), self._offset(matrix.forward, h), g.size)
-        self.spikes.setdefault(matrix.name, []).append(spike)
+    def read(self, vector: Vector, mix=None):
+        gram = vector.sigma**2 * jnp.eye(vector.size)
+        value = self.constant(vector.name, vector.space, gram)
+        return value if mix is None else value.mix(mix)
 
-    def append_vector(self, vector: Vector, h):
+    def append(self, matrix: Matrix, g, h, weights=None):
+        if g.size % h.size or (weights is not None and jnp.shape(weights) != (g.size,)):
+            raise ValueError(
+                f"Spikes of `{matrix.name}` have sizes {g.size} and {h.size}, weights "
+                f"{jnp.shape(weights)}."
+            )
+        found = self.spikes.setdefault(matrix.name, [])
+        name = None
+        if weights is not None:
+            name = f"{matrix.name}.weights{len(found)}"
+            self.weights[name] = (g.size,)
+        places = self._offset(matrix.backward, g), self._offset(matrix.forward, h)
+        found.append(Spike(*places, g.size, g.size // h.size, name))
+
+    def append_vector(self, vector: Vector, h, weights=None):
         self.remember(vector.name, h)
+        shape = (h.size, vector.size)
+        if weights is not None and jnp.shape(weights) != shape:
+            raise ValueError(f"Weights of `{vector.name}` have shape {weights.shape}, not {shape}.")
+        if weights is not None:
+            self.weights[f"{vector.name}.weights"] = shape
+        elif h.size != vector.size:
+            raise ValueError(f"Gradients of `{vector.name}` are {h.size}, not {vector.size}.")
 
     def remember(self, name, x):
         if name in self.inputs:
@@ -155,7 +206,8 @@ def make_plan(programs: Sequence[Callable], dims: dict) -> tuple[Plan, Variances
     Several programs that run one after the other (training, then a probe) share one plan: a record
     is as wide as its widest use.
     """
-    records, constants, spikes, sigmas, grams = {}, {}, {}, {}, {}
+    records, constants, spikes, weights, sigmas, grams = {}, {}, {}, {}, {}, {}
+    linear = True
     for program in programs:
         ops = _Declarations()
         program(ops, jnp.zeros((), int))
@@ -164,12 +216,16 @@ def make_plan(programs: Sequence[Callable], dims: dict) -> tuple[Plan, Variances
                 records[name] = record
         constants |= ops.constants
         spikes |= ops.spikes
+        weights |= ops.weights
+        linear = linear and ops.linear
         sigmas |= ops.sigmas
         grams |= ops.grams
     plan = Plan(
         tuple(sorted(records.values(), key=lambda r: r.name)),
         tuple((name, *where) for name, where in sorted(constants.items())),
         tuple((name, tuple(pairs)) for name, pairs in sorted(spikes.items())),
+        tuple(sorted(weights.items())),
+        linear,
     )
     born = {k: s**2 * dims[over] / dims[cols] for k, (s, over, cols) in sigmas.items()}
     return plan, Variances(born, grams)

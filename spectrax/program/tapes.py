@@ -73,6 +73,21 @@ class Tape(eqx.Module):
         coef = pad(self.coef, more, 0, more * self.born)
         return self.like(coef, pad(self.gram, more, 0, more, 0))
 
+    def stack(self, row: "Tape") -> "Tape":
+        """Enter rows, stacked along a new first axis, as the last ones."""
+        first = self.gram.shape[0] - row.gram.shape[0]
+
+        def enter(x, part):
+            return x.at[first:].set(part)
+
+        if self.coef is None:
+            return self.like(None, enter(self.gram, row.gram))
+        n, w = self.gram.shape[:2]
+        lower = enter(self.gram, row.gram).reshape(n * w, n * w)
+        time = jnp.arange(n * w) // w
+        gram = jnp.where(time[:, None] >= time[None, :], lower, lower.T)  # symmetric
+        return self.like(enter(self.coef, row.coef), gram.reshape(n, w, n, w))
+
     def kernel(self) -> Float[Array, "n n"]:
         """Inner products with (time, width) as one index."""
         n = self.gram.shape[0] * self.gram.shape[1]
@@ -88,7 +103,43 @@ class Tape(eqx.Module):
         )
 
 
-Tapes = dict[str, Tape]
+class AbstractRows(eqx.Module):
+    """A tape all of whose arrays have time as their first axis; a row has none."""
+
+    def write(self, row: "AbstractRows", t: Int[Array, ""]) -> "AbstractRows":
+        """Fill in row t."""
+        return jax.tree.map(
+            lambda x, part: jax.lax.dynamic_update_index_in_dim(x, part, t, 0), self, row
+        )
+
+    def take(self, t: Int[Array, ""]) -> "AbstractRows":
+        """The transpose of `write`."""
+        return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, t, 0, False), self)
+
+    def cut(self, n: int) -> "AbstractRows":
+        """The first n steps."""
+        return jax.tree.map(lambda x: x[:n], self)
+
+    def extend(self, n: int) -> "AbstractRows":
+        """Room for n steps in all; new rows are zero."""
+
+        def pad(x):
+            return jnp.pad(x, [(0, n - x.shape[0])] + [(0, 0)] * (x.ndim - 1))
+
+        return jax.tree.map(pad, self)
+
+    def stack(self, row: "AbstractRows") -> "AbstractRows":
+        """Enter rows, stacked along a new first axis, as the last ones."""
+        return jax.tree.map(lambda x, part: x.at[x.shape[0] - part.shape[0] :].set(part), self, row)
+
+
+class Numbers(AbstractRows):
+    """Numbers of each step, such as weights of spikes, (time, …)."""
+
+    value: Float[Array, "..."]
+
+
+Tapes = dict[str, Tape | AbstractRows]
 
 
 def blank_tape(plan: Plan, record: Record, n: int) -> Tape:
@@ -101,6 +152,8 @@ def blank_tape(plan: Plan, record: Record, n: int) -> Tape:
 
 def rearrange(tape: Tape, name: str, old: Plan, new: Plan) -> Tape:
     """The tape of one program as that of a plan with more constants, records, or wider ones."""
+    if isinstance(tape, AbstractRows):
+        return tape
     record = new.record(name)
     space, more = record.space, record.width - tape.gram.shape[1]
     if more == 0 and (old.fixed(space), old.families(space)) == (
@@ -133,7 +186,8 @@ def _move(x, old: dict, new: dict, size: int):
 
 def blank_tapes(plan: Plan, n: int) -> Tapes:
     """Empty tapes for all records of a program."""
-    return {record.name: blank_tape(plan, record, n) for record in plan.records}
+    numbers = {name: Numbers(jnp.zeros((n, *shape))) for name, shape in plan.weights}
+    return {record.name: blank_tape(plan, record, n) for record in plan.records} | numbers
 
 
 def write(tapes: Tapes, rows: Tapes, t: Int[Array, ""]) -> Tapes:
@@ -144,7 +198,7 @@ def write(tapes: Tapes, rows: Tapes, t: Int[Array, ""]) -> Tapes:
 def add_row(tapes: Tapes, rows: Tapes, t: Int[Array, ""]) -> Tapes:
     """Add to row t of every tape."""
 
-    def add(tape: Tape, row: Tape) -> Tape:
+    def add(tape, row):
         old = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, t, 0, False), tape)
         return tape.write(jax.tree.map(jnp.add, old, row), t)
 
@@ -194,20 +248,4 @@ def add_to_partial(partial: Tapes | None, tapes: Tapes) -> Tapes | None:
 
 def stack_rows(rows: Tapes, blank: Tapes) -> Tapes:
     """Enter rows, stacked along a new first axis, as the last ones of blank tapes."""
-
-    def stack(row: Tape, tape: Tape) -> Tape:
-        first = tape.gram.shape[0] - row.gram.shape[0]
-
-        def enter(x, part):
-            return x.at[first:].set(part)
-
-        if tape.coef is None:
-            return tape.like(None, enter(tape.gram, row.gram))
-        n, w = tape.gram.shape[:2]
-        lower = enter(tape.gram, row.gram).reshape(n * w, n * w)
-        time = jnp.arange(n * w) // w
-        gram = jnp.where(time[:, None] >= time[None, :], lower, lower.T)  # symmetric
-        gram = gram.reshape(n, w, n, w)
-        return tape.like(enter(tape.coef, row.coef), gram)
-
-    return {name: stack(row, blank[name]) for name, row in rows.items()}
+    return {name: blank[name].stack(row) for name, row in rows.items()}

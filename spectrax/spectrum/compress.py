@@ -28,7 +28,7 @@ class CompressedWeights(eqx.Module):
         Re, Rf: responses of the new fields, shape (rank, rank).
         used_e, used_f: which new fields exist, shape (rank,).
         residual: largest dropped variance, relative to the field, of e and of f, shape (2,).
-        coordinates, aspect, sigma: as in `TrainedWeights`.
+        coordinates, aspect, sigma, factor: as in `TrainedWeights`.
 
     Source: theory page, section 1.3.
     """
@@ -43,6 +43,7 @@ class CompressedWeights(eqx.Module):
     coordinates: Float[Array, "t1 t1"]
     aspect: Float[Array, ""]
     sigma: Float[Array, ""]
+    factor: Float[Array, "*n"]
 
     @property
     def rank(self) -> int:
@@ -54,7 +55,7 @@ class CompressedWeights(eqx.Module):
         theta = self.coordinates[step]
         steps = self.coordinates.shape[-1] - 1
         weight = jnp.where(jnp.arange(steps) < step, theta[1:], 0.0)
-        weight = jnp.repeat(weight, self.Q.shape[0] // steps)  # (n,)
+        weight = jnp.repeat(weight, self.Q.shape[0] // steps) * self.factor  # (n,)
         Re, Rf = responses_to(theta[0], self.Re, self.Rf)
         return CoupledSpikes(
             Ce=jnp.diag(self.used_e.astype(self.Q.dtype)),
@@ -119,6 +120,7 @@ def compress(
         coordinates=weights.coordinates,
         aspect=weights.aspect,
         sigma=weights.sigma,
+        factor=weights.factor,
     )
 
 

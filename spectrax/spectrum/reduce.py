@@ -84,6 +84,7 @@ def coordinates(weights: TrainedWeights, steps: Int[Array, " steps"]):
     theta = weights.coordinates[steps]
     made = jnp.arange(weights.num_steps) < steps[:, None]
     k = jnp.repeat(jnp.where(made, theta[:, 1:], 0.0), weights.num_classes, axis=1)
+    k = k * weights.factor
     return theta[:, 0] * weights.sigma**2, k
 
 

@@ -9,6 +9,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program import causal
 from spectrax.program.coordinates import coordinates
+from spectrax.program.gaussian import GaussianLimit
+from spectrax.program.sampled import Sites
 from spectrax.program.tapes import write
 from spectrax.training.order import Order
 
@@ -26,6 +28,11 @@ class AbstractDMFT(eqx.Module):
 
     num_steps: eqx.AbstractVar[int]
     sigma: eqx.AbstractVar[Float[Array, "*batch"]]
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether sampled averages may be differentiated along their paths."""
+        return True
 
     @abc.abstractmethod
     def spaces(self) -> dict:
@@ -59,9 +66,10 @@ class AbstractDMFT(eqx.Module):
         """Row t: (a, c_0, c_1, …) of every trained weight after t updates."""
         return coordinates(self.transformation(), self.rates())
 
-    def task(self) -> causal.Task:
+    def task(self, interpreter: GaussianLimit | Sites = GaussianLimit()) -> causal.Task:
         """The program with everything that its limit depends on."""
-        return causal.Task(self.program, self.spaces(), self.coordinates()[:-1])
+        rows = self.coordinates()[:-1]
+        return causal.Task(self.program, self.spaces(), rows, interpreter=interpreter)
 
     def initial(self) -> Order:
         """Empty order parameters."""

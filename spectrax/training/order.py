@@ -4,17 +4,17 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from spectrax.program.plan import Plan
-from spectrax.program.tapes import Tapes
 
 Kernel = Float[Array, "n n"]
 
 
 class Order(eqx.Module):
-    r"""Correlation and response kernels of every layer, index (time, class) with time first.
+    r"""Correlation and response kernels of every layer, index (time, class or sample), time first.
 
     $C_h^l = \langle h^l h^l \rangle$ for l = 0 … L, $C_g^l = \langle g^l g^l \rangle$ and
     $R_g^l = \langle \partial g^l / \partial u^l \rangle$ for l = 1 … L (entry 0 is None),
-    $R_h^l = \langle \partial h^l / \partial r^l \rangle$ for l = 0 … L − 1.
+    $R_h^l = \langle \partial h^l / \partial r^l \rangle$ for l = 0 … L − 1. In a network with an
+    activation $\phi$, $h^l$ stands for $\phi(h^l)$, and what is no random matrix's is None.
 
     Args:
         tapes: what the program remembers.
@@ -23,38 +23,54 @@ class Order(eqx.Module):
     Source: theory page, section 3.2.
     """
 
-    tapes: Tapes
+    tapes: dict
     plan: Plan = eqx.field(static=True)
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the trained matrices, W0 first."""
+        """Names of the trained random matrices, in order."""
         return tuple(name for name, _ in self.plan.spikes)
 
     @property
-    def Ch(self) -> tuple[Kernel, ...]:
+    def Ch(self) -> tuple[Kernel | None, ...]:
         """Correlations of the forward fields."""
-        readout = [r.name for r in self.plan.records if r.noise is None]
-        return tuple(self._gram(n) for n in [*(f"{w}.forward" for w in self.layers), *readout])
+        return tuple(self._gram(name) for name in layer_records(self.plan)[0])
 
     @property
     def Cg(self) -> tuple[Kernel | None, ...]:
         """Correlations of the backward fields."""
-        return (None, *(self._gram(f"{w}.backward") for w in self.layers))
+        return tuple(self._gram(name) for name in layer_records(self.plan)[1])
 
     @property
-    def Rh(self) -> tuple[Kernel, ...]:
+    def Rh(self) -> tuple[Kernel | None, ...]:
         """Responses of the forward fields to the noise of the backward pass."""
-        return tuple(self._response(f"{w}.forward", f"{w}.backward") for w in self.layers)
+        forward, backward = layer_records(self.plan)
+        return tuple(map(self._response, forward[:-1], backward[1:]))
 
     @property
     def Rg(self) -> tuple[Kernel | None, ...]:
         """Responses of the backward fields to the noise of the forward pass."""
-        return (None, *(self._response(f"{w}.backward", f"{w}.forward") for w in self.layers))
+        forward, backward = layer_records(self.plan)
+        return (None, *map(self._response, backward[1:], forward[:-1]))
 
-    def _gram(self, record: str) -> Kernel:
-        return self.tapes[record].kernel()
+    def _gram(self, record: str | None) -> Kernel | None:
+        return None if record is None else self.tapes[record].kernel()
 
-    def _response(self, record: str, noise: str) -> Kernel:
+    def _response(self, record: str | None, noise: str | None) -> Kernel | None:
+        if record is None or noise is None:
+            return None
         families = self.plan.families(self.plan.record(record).space)
         return self.tapes[record].response(*families[noise])
+
+
+def layer_records(plan: Plan) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
+    """Records of the forward fields of layers 0 … L, and of the backward fields.
+
+    A first layer with inputs of finite dimension is no random matrix: W0 is then a set of vectors,
+    whose record holds the backward fields of layer 1.
+    """
+    matrices = [name for name, _ in plan.spikes]
+    explicit = any(record.name == "W0" for record in plan.records)
+    forward = [*([None] if explicit else []), *(f"{name}.forward" for name in matrices), "w"]
+    backward = [*(["W0"] if explicit else []), *(f"{name}.backward" for name in matrices)]
+    return tuple(forward), (None, *backward)

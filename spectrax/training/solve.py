@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 import optimistix as optx
 
+from spectrax.program.gaussian import GaussianLimit
+from spectrax.program.sampled import SampledLimit, Sites
 from spectrax.program.solvers import (
     AbstractAdjoint,
     AbstractSolver,
@@ -19,14 +21,10 @@ from spectrax.training.base import AbstractDMFT
 from spectrax.training.order import Order
 
 
-class GaussianLimit(eqx.Module):
-    """Interpreter of linear programs: the exact limit, by coefficients on base Gaussians."""
-
-
 def solve(
     model: AbstractDMFT,
     *,
-    interpreter: GaussianLimit | None = None,
+    interpreter: GaussianLimit | SampledLimit | None = None,
     solver: AbstractSolver | optx.AbstractFixedPointSolver | optx.AbstractRootFinder | None = None,
     adjoint: AbstractAdjoint | None = None,
     throw: bool = True,
@@ -36,7 +34,8 @@ def solve(
 
     Args:
         model: e.g. `DeepLinear`.
-        interpreter: None means `GaussianLimit()`, exact for linear programs.
+        interpreter: `GaussianLimit()` by default, exact for linear models; a
+            `SampledLimit(num_neurons, key=key)` for nonlinear ones.
         solver: `CausalSweep()` by default; an Optimistix solver iterates `model.update` instead.
         adjoint: how to differentiate: `CausalAdjoint()` by default, or `ImplicitAdjoint()`.
         throw: raise if the training diverges. Acts on concrete results only: nothing is raised
@@ -47,7 +46,8 @@ def solve(
         A `Solution`. After a divergence everything before it is intact.
 
     Raises:
-        ValueError: if a hyperparameter is in single precision.
+        ValueError: if a hyperparameter is in single precision, or if the model is nonlinear and
+            there is no `SampledLimit`.
         RuntimeError: if the training diverges (names the step).
 
     Example:
@@ -69,13 +69,25 @@ def solve(
             "Argument `model` has hyperparameters in single precision; call "
             "`spectrax.enable_x64()` before building it, or pass `allow_float32=True`."
         )
-    if not isinstance(interpreter, GaussianLimit | None):
-        raise ValueError(f"Argument `interpreter` must be a GaussianLimit, got {interpreter}.")
+    interpreter = GaussianLimit() if interpreter is None else interpreter
+    if not isinstance(interpreter, GaussianLimit | SampledLimit):
+        raise ValueError(
+            f"Argument `interpreter` must be a GaussianLimit or a SampledLimit, got {interpreter}."
+        )
     if solver is None:
         solver = CausalSweep()
     elif not isinstance(solver, AbstractSolver):
         solver = Iteration(solver)
-    solution = _solve(model, solver, CausalAdjoint() if adjoint is None else adjoint)
+    adjoint = CausalAdjoint() if adjoint is None else adjoint
+    plan = model.task().plan()
+    if isinstance(interpreter, GaussianLimit):
+        solution = _solve(model, interpreter.prepare(plan, model.num_steps), solver, adjoint)
+    else:
+        found = [
+            _solve(model, interpreter.prepare(plan, model.num_steps, k), solver, adjoint)
+            for k in range(interpreter.num_scrambles)
+        ]
+        solution = found[0] if len(found) == 1 else _average(found)
     if throw and not isinstance(solution.result._value, jax.core.Tracer):
         if not bool(jnp.all(solution.result == RESULTS.successful)):
             raise RuntimeError(solution.message)
@@ -83,13 +95,59 @@ def solve(
 
 
 @eqx.filter_jit
-def _solve(model: AbstractDMFT, solver: AbstractSolver, adjoint: AbstractAdjoint) -> Solution:
-    task = model.task()
+def _solve(
+    model: AbstractDMFT,
+    interpreter: GaussianLimit | Sites,
+    solver: AbstractSolver,
+    adjoint: AbstractAdjoint,
+) -> Solution:
+    if not model.has_gradients:
+        model = _without_gradients(model)
+    task = model.task(interpreter)
     history = limit(task, solver=solver, adjoint=adjoint)
     diverged_at = jnp.sum(history.live)  # live is a prefix of the steps
     bad = RESULTS.unconverged if isinstance(solver, Iteration) else RESULTS.divergent
     result = RESULTS.where(history.live[-1], RESULTS.successful, bad)
     result = RESULTS.where(model.valid(), result, RESULTS.invalid)
     stats = {"residual": residual(task, history), "diverged_at": diverged_at}
-    order = Order(history.tapes, task.plan())
+    order = Order(interpreter.order(history.tapes), task.plan())
     return Solution(model, order, history.seen, model.coordinates(), result, stats)
+
+
+@eqx.filter_custom_jvp
+def _without_gradients(model: AbstractDMFT) -> AbstractDMFT:
+    return model
+
+
+@_without_gradients.def_jvp
+def _refuse_gradients(primals, tangents):
+    del primals, tangents
+    raise NotImplementedError(
+        "Argument `activation` has a kink: derivatives along sampled paths are biased there, so "
+        "none are given; use a smooth activation such as 'gelu' or 'softplus'."
+    )
+
+
+def _average(found: list[Solution]) -> Solution:
+    """Mean of independent solutions, with standard errors; the first failure is the result."""
+
+    def mean(*xs):
+        return jnp.mean(jnp.stack(xs), axis=0)
+
+    def stderr(*xs):
+        return jnp.std(jnp.stack(xs), axis=0, ddof=1) / len(xs) ** 0.5
+
+    parts = [(x.observed, x.order) for x in found]
+    observed, order = jax.tree.map(mean, *parts)
+    errors = jax.tree.map(stderr, *parts)
+    stats = {
+        "residual": jnp.max(jnp.stack([x.stats["residual"] for x in found])),
+        "diverged_at": jnp.min(jnp.stack([x.stats["diverged_at"] for x in found])),
+        "stderr": errors[0],
+        "order_stderr": errors[1],
+    }
+    result = found[0].result
+    for other in found[1:]:
+        result = RESULTS.where(result == RESULTS.successful, other.result, result)
+    first = found[0]
+    return Solution(first.model, order, observed, first.coordinates, result, stats)
