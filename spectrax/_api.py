@@ -39,6 +39,7 @@ from spectrax.spectrum import ritz_values as ritz_values
 from spectrax.spectrum import strength_path as strength_path
 from spectrax.spectrum import strengths as strengths
 from spectrax.spectrum import transfer_matrix as transfer_matrix
+from spectrax.training.coupling import CoupledSpikeModel as CoupledSpikeModel
 from spectrax.training.deep_linear import DeepLinear as DeepLinear
 from spectrax.training.solve import solve as solve
 from spectrax.training.wide import WideNetwork as WideNetwork

@@ -58,7 +58,7 @@ class Ensemble(eqx.Module):
 
     model: AbstractDMFT
     order: EnsembleOrder
-    train_loss: Estimate
+    train_loss: Estimate | None
     test_loss: Estimate | None
     predictions: Estimate | None
     test_predictions: Estimate | None
@@ -149,12 +149,12 @@ def _run(model, trainer: Trainer, key, stops, layers, num_top, everything, kerne
     spectra: dict[str, Any] = {}
     for stop in sorted(set(stops)):
         network = _train((trainer, key, jnp.asarray(stop)), network)
-        found = [top_eigenvalues(network.store[n], num_top) for n in names]
+        found = [top_eigenvalues(model.matrix(network, n), num_top) for n in names]
         tops[stop] = jnp.stack(found) if found else jnp.zeros((0, num_top))
         if kernel is not None:
             sharp[stop] = kernel_top(model, trainer, network, key, kernel)
         if everything and stop == max(stops):
-            spectra = {n: _all_eigenvalues(network.store[n]) for n in names}
+            spectra = {n: _all_eigenvalues(model.matrix(network, n)) for n in names}
             if kernel is not None:
                 values = kernel_eigenvalues(model, trainer, network, key, kernel)
                 spectra["kernel"] = np.asarray(values)
@@ -208,7 +208,7 @@ def _collect(model: AbstractDMFT, runs: list[dict], stops, size: int) -> Ensembl
     return Ensemble(
         model,
         order,
-        seen["train_error"],
+        seen.get("train_error"),
         seen.get("test_error"),
         seen.get("predictions"),
         seen.get("test_predictions"),

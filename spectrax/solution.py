@@ -160,4 +160,5 @@ def spikes(solution: Solution, layer: int, step: int | Int[Array, ""]) -> Couple
             raise ValueError(
                 f"Argument `step` must be between 0 and {weights.num_steps}, got {step}."
             )
-    return weights.at(step)
+    found, K = weights.at(step), solution.model.coupling(step)
+    return found if K is None else eqx.tree_at(lambda x: x.K, found, K)

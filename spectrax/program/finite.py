@@ -77,7 +77,8 @@ class FiniteOps(AbstractOps):
         self._record(matrix.backward, g)
         return Field(matrix.cols, g.data @ self._array(matrix))
 
-    def elementwise(self, function: Callable, *fields: Field) -> Field:
+    def elementwise(self, function: Callable, *fields: Field, size: int | None = None) -> Field:
+        del size
         return Field(fields[0].space, function(*(field.data for field in fields)))
 
     def read(self, vector: Vector, mix=None) -> Field:
@@ -88,6 +89,8 @@ class FiniteOps(AbstractOps):
         return value if mix is None else value.mix(mix)
 
     def append(self, matrix: Matrix, g: Field, h: Field, weights=None) -> None:
+        if not matrix.trained:
+            return  # its spikes are somebody else's business
         left = g.data if weights is None else g.data * weights[:, None]
         if g.size > h.size:
             left = left.reshape(-1, h.size, left.shape[-1]).sum(0)
@@ -104,6 +107,11 @@ class FiniteOps(AbstractOps):
     def recall(self, name: str, space: str, size: int) -> Field:
         del size
         return Field(space, self.memory[name][self.t - 1] * (self.t > 0))
+
+    def history(self, name: str, space: str, num: int) -> Field:
+        if name not in self.memory:  # before the first step
+            return Field(space, jnp.zeros((num, self.sizes[space])))
+        return Field(space, self.memory[name][:, 0])
 
     def project_out(self, name: str, x: Field) -> Field:
         past = self.memory[name]  # (time, width, dimension)
@@ -164,8 +172,8 @@ class Trainer(eqx.Module):
         seen = jax.tree.map(room, ops.seen)
         return Network(store, self.optimizer().init(trained), records, seen, t)
 
-    def _step(self, key, store: dict, t) -> FiniteOps:
-        ops = FiniteOps(dict(self.sizes), key, t, store)
+    def _step(self, key, store: dict, t, memory: dict | None = None) -> FiniteOps:
+        ops = FiniteOps(dict(self.sizes), key, t, store, memory)
         self.program(ops, t)
         return ops
 
@@ -174,7 +182,7 @@ class Trainer(eqx.Module):
 
         def step(network: Network) -> Network:
             store, t = dict(network.store), network.t
-            ops = self._step(key, store, t)
+            ops = self._step(key, store, t, network.records)
             gradients = jax.tree.map(lambda g: self.rates[t] * g, ops.gradients)
             trained = {name: store[name] for name in gradients}
             updates, state = self.optimizer().update(gradients, network.state, trained)

@@ -202,7 +202,7 @@ class GaussianOps(AbstractOps):
 
     # trained vectors and memory
 
-    def elementwise(self, function, *fields):
+    def elementwise(self, function, *fields, size=None):
         raise ValueError(
             "This program has nonlinear functions; the Gaussian limit is for linear programs only."
         )
@@ -234,6 +234,10 @@ class GaussianOps(AbstractOps):
         del size
         before = jnp.maximum(self.t - 1, 0)
         return Field(space, jnp.where(self.earlier[before], self.tapes[name].coef[before], 0.0))
+
+    def history(self, name: str, space: str, num: int) -> Field:
+        past = jnp.where(self.earlier[:, None, None], self.tapes[name].coef, 0.0)
+        return Field(space, past.reshape(num, -1))
 
     def project_out(self, name: str, x: Field) -> Field:
         inner = jnp.einsum("ktk->t", self._with_past(name, x))

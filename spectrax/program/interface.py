@@ -123,8 +123,12 @@ class AbstractOps(abc.ABC):
         """`A.T @ g`."""
 
     @abc.abstractmethod
-    def elementwise(self, function: Callable, *fields: Field) -> Field:
-        """A function of numbers, applied to each entry of fields of one space and size."""
+    def elementwise(self, function: Callable, *fields: Field, size: int | None = None) -> Field:
+        """A function of numbers, applied to each entry of fields of one space and size.
+
+        With `size`, fields may differ in size: the function takes arrays (its size, sites), returns
+        one of shape (size, sites), and treats all sites alike.
+        """
 
     @abc.abstractmethod
     def read(self, vector: Vector, mix: Float[Array, "size new"] | None = None) -> Field:
@@ -145,6 +149,13 @@ class AbstractOps(abc.ABC):
     @abc.abstractmethod
     def recall(self, name: str, space: str, size: int) -> Field:
         """The field that was remembered under a name in the step before (zero if there is none)."""
+
+    @abc.abstractmethod
+    def history(self, name: str, space: str, num: int) -> Field:
+        """All single fields that were remembered under a name, one for each of `num` steps.
+
+        Zero for this step and later ones.
+        """
 
     @abc.abstractmethod
     def project_out(self, name: str, x: Field) -> Field:

@@ -135,9 +135,9 @@ class _Declarations(AbstractOps):
         self.sigmas[matrix.backward] = (matrix.sigma, matrix.rows, matrix.cols)
         return self._empty(matrix.cols, g.size)
 
-    def elementwise(self, function, *fields):
+    def elementwise(self, function, *fields, size=None):
         self.linear = False
-        shapes = {(field.space, field.size) for field in fields}
+        shapes = {(field.space, size or field.size) for field in fields}
         if len(shapes) != 1:
             raise ValueError(f"Fields of an elementwise function differ in kind: {shapes}.")
         return self._empty(*shapes.pop())
@@ -178,6 +178,9 @@ class _Declarations(AbstractOps):
 
     def recall(self, name, space, size):
         return self._empty(space, size)
+
+    def history(self, name, space, num):
+        return self._empty(space, num)
 
     def project_out(self, name, x):
         return self._empty(x.space, x.size)

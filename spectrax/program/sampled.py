@@ -286,7 +286,8 @@ class SampledOps(AbstractOps):
         root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))
         return Field(space, root @ self.normals[name])
 
-    def elementwise(self, function: Callable, *fields: Field) -> Field:
+    def elementwise(self, function: Callable, *fields: Field, size: int | None = None) -> Field:
+        del size
         return Field(fields[0].space, function(*(field.data for field in fields)))
 
     def read(self, vector: Vector, mix=None) -> Field:
@@ -302,6 +303,9 @@ class SampledOps(AbstractOps):
         before = jnp.maximum(self.t - 1, 0)
         value = self.tapes[name].values[before]
         return Field(space, jnp.where(self.earlier[before], value, 0.0))
+
+    def history(self, name: str, space: str, num: int) -> Field:
+        return Field(space, self._past(name)[:num])
 
     def project_out(self, name: str, x: Field) -> Field:
         past = self._past(name).reshape(self.n, x.size, -1)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program import causal
 from spectrax.program.coordinates import coordinates
+from spectrax.program.finite import Network
 from spectrax.program.gaussian import GaussianLimit
 from spectrax.program.sampled import Sites
 from spectrax.program.tapes import write
@@ -33,6 +34,14 @@ class AbstractDMFT(eqx.Module):
     def has_gradients(self) -> bool:
         """Whether sampled averages may be differentiated along their paths."""
         return True
+
+    def coupling(self, step: int | Int[Array, ""]) -> Float[Array, "p q"] | None:
+        """Coupling of the spikes after so many steps; None: that of the optimizer."""
+        del step
+
+    def matrix(self, network: Network, name: str) -> Float[Array, "rows cols"]:
+        """A random matrix of a finite network."""
+        return network.store[name]
 
     @abc.abstractmethod
     def spaces(self) -> dict:

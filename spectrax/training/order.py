@@ -71,6 +71,12 @@ def layer_records(plan: Plan) -> tuple[tuple[str | None, ...], tuple[str | None,
     """
     matrices = [name for name, _ in plan.spikes]
     explicit = any(record.name == "W0" for record in plan.records)
-    forward = [*([None] if explicit else []), *(f"{name}.forward" for name in matrices), "w"]
+    forward: list[str | None] = [
+        *([None] if explicit else []),
+        *(f"{name}.forward" for name in matrices),
+        "w",
+    ]
+    if all(record.name != "w" for record in plan.records):
+        forward[-1] = None
     backward = [*(["W0"] if explicit else []), *(f"{name}.backward" for name in matrices)]
     return tuple(forward), (None, *backward)

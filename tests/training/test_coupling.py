@@ -1,0 +1,117 @@
+"""Result 1 as a tool: outliers of matrices with spikes coupled by given functions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import spectrax as sx
+
+LIMIT = sx.SampledLimit(8192, key=jax.random.key(0))
+
+
+def top(model, step=None, interpreter=LIMIT):
+    solution = sx.solve(model, interpreter=interpreter)
+    return sx.outliers(sx.spikes(solution, 0, model.num_steps if step is None else step), 1)
+
+
+def tanh_spikes(aspect, sigma, A):
+    """Rank three: h_k = tanh(x + sum_{j<k} W'g_j), g_k = A (tanh(W h_k) + y/2)."""
+    return sx.CoupledSpikeModel(
+        3,
+        H=lambda k, xi, x: jnp.tanh(x[0] + xi.sum(0)),
+        G=lambda k, chi, y: A * (jnp.tanh(chi[k]) + y[0] / 2),
+        aspect=aspect,
+        sigma=sigma,
+    )
+
+
+def test_three_tanh_coupled_spikes():
+    """9.277 ± 0.003 in theory, 9.297 ± 0.03 in matrices of up to 8000 columns."""
+    model = tanh_spikes(0.5, 1.0, 1.5)
+    found = top(model)
+    np.testing.assert_allclose(found.location[0], 9.277, atol=0.009)
+    assert top(model, 1).location[0] < top(model, 2).location[0] < found.location[0]
+
+
+def test_overlaps_of_three_tanh_coupled_spikes():
+    """First row of the theory page: .268 .389 .442, matrices .271 .392 .444."""
+    solution = sx.solve(tanh_spikes(2.0, 0.7, 1.0), interpreter=LIMIT)
+    overlap = np.asarray(sx.overlaps(sx.spikes(solution, 0, 3), 1)[0])
+    np.testing.assert_allclose(overlap[0], [0.268, 0.389, 0.442], atol=0.002)
+
+
+def test_matrices_have_the_predicted_outlier():
+    model = tanh_spikes(0.5, 1.0, 1.5)
+    errors = []
+    for size, seeds in ((200, 12), (800, 12)):
+        ensemble = sx.simulate(
+            model, size, key=jax.random.key(size), num_seeds=seeds, spectrum_steps=(1, 3)
+        )
+        comparison = sx.compare(sx.solve(ensemble.model, interpreter=LIMIT), ensemble)
+        errors.append(float(ensemble.top_eigenvalues.stderr[0, -1, 0]))
+        assert comparison.worst < 4.5, comparison
+    assert errors[1] < errors[0] < 0.03 * 9.277
+
+
+def test_independent_spikes_are_classical():
+    """One spike of independent fields: theta^2 = aspect K^2."""
+    K, aspect, sigma = 1.7, 2.0, 0.8
+    model = sx.CoupledSpikeModel(
+        1, H=lambda k, xi, x: x[0], G=lambda k, chi, y: y[0], K=[[K]], aspect=aspect, sigma=sigma
+    )
+    strength = aspect * K**2
+    location = (strength + sigma**2) * (strength + aspect * sigma**2) / strength
+    found = top(model, interpreter=sx.SampledLimit(64, key=jax.random.key(0)))
+    np.testing.assert_allclose(found.location[0], location, rtol=1e-9)
+
+
+def test_an_outlier_below_the_bulk():
+    """f = W0 e with K = -a: theta^2 of the theory page, section 1.2."""
+    model = sx.CoupledSpikeModel(
+        1, H=lambda k, xi, x: x[0], G=lambda k, chi, y: chi[0], K=[[-0.6]], aspect=3.0
+    )
+    solution = sx.solve(model, interpreter=sx.SampledLimit(64, key=jax.random.key(0)))
+    found = sx.outliers(sx.spikes(solution, 0, 1), 1, side="below")
+    np.testing.assert_allclose(found.location[0], 0.2895, atol=1e-4)
+
+
+def test_outliers_differentiate_in_the_coupling():
+    interpreter = sx.SampledLimit(256, key=jax.random.key(0))
+
+    def location(p):
+        model = sx.CoupledSpikeModel(
+            2,
+            H=lambda k, xi, x: jnp.tanh(x[0] + xi.sum(0)),
+            G=lambda k, chi, y: jnp.tanh(chi[k]) + y[0] / 2,
+            K=jnp.array([[p[0], 0.1], [0.0, p[0]]]),
+            aspect=p[1],
+            sigma=p[2],
+        )
+        solution = sx.solve(model, interpreter=interpreter, throw=False)
+        return sx.outliers(sx.spikes(solution, 0, 2), 1).location[0]
+
+    p = jnp.array([2.0, 0.8, 1.1])
+    slope, value = jax.jit(jax.grad(location))(p), jax.jit(location)
+    for i, h in enumerate(1e-3 * p):
+        e = jnp.zeros(3).at[i].set(h)
+        outer, inner = value(p + 2 * e) - value(p - 2 * e), value(p + e) - value(p - e)
+        np.testing.assert_allclose(slope[i], (8 * inner - outer) / (12 * h), rtol=1e-5)
+
+
+def test_bad_requests():
+    def build(**options):
+        return sx.CoupledSpikeModel(
+            2,
+            **({"H": lambda k, xi, x: x[0], "G": lambda k, chi, y: y[0], "aspect": 1.0} | options),
+        )
+
+    with pytest.raises(ValueError, match="must be a SampledLimit for a nonlinear model"):
+        sx.solve(build())
+    for options, message in (
+        ({"H": 1.0}, "`H` must be a function, got 1.0"),
+        ({"K": [[1.0]]}, r"`K` must have shape \(2, 2\), got shape \(1, 1\)"),
+        ({"aspect": 0.0}, "`aspect` must be positive, got 0.0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build(**options)
