@@ -258,3 +258,30 @@ def test_transfer_writes_table_exponents_gaps_and_verdict(capsys, tmp_path):
     assert gaps["ntk"] > 5 * gaps["mup"]
     with np.load(tmp_path / "transfer.npz") as data:
         assert data["mup_losses"].shape == (3, len(data["lrs"]))
+
+
+WIDE = ["solve", "wide", "--depth", "2", "--num-steps", "3", "--samples", "2", "--neurons", "128"]
+
+
+def test_wide_networks_are_a_kind_of_solve(capsys, tmp_path):
+    command = [*WIDE, "--simulate", "20", "--seeds", "2", "--out", str(tmp_path), "--json"]
+    assert main(command) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["command"] == "solve wide" and len(record["layers"]) == 1
+    assert "test_loss" not in record and "worst_deviation" in record["simulation"]
+    assert (tmp_path / "solve_wide.png").stat().st_size > 0
+    with np.load(tmp_path / "solve_wide.npz") as data:
+        assert data["train_loss"].shape == (3,) and data["location"].shape == (1, 4, 1)
+
+
+def test_wide_networks_take_data_of_a_file(capsys, tmp_path):
+    path = tmp_path / "samples.npz"
+    rng = np.random.default_rng(0)
+    arrays = {"inputs": rng.normal(size=(3, 4)), "targets": rng.normal(size=(3, 2))}
+    np.savez(path, **arrays, batches=np.array([[0, 1], [1, 2], [2, 0]]))
+    assert main([*WIDE, "--depth", "1", "--data", str(path), "--out", str(tmp_path)]) == 0
+    assert "train loss" in capsys.readouterr().out
+    np.savez(path, inputs=arrays["inputs"])
+    for file, sentence in ((path, "has no array `targets`"), (tmp_path / "none", "cannot read")):
+        assert main([*WIDE, "--data", str(file), "--out", str(tmp_path)]) == 2
+        assert sentence in capsys.readouterr().err

@@ -48,8 +48,9 @@ class Report:
     """The training and its layers; after a divergence only the steps before it."""
 
     train_loss: np.ndarray
-    test_loss: np.ndarray
+    test_loss: np.ndarray | None
     layers: list[LayerReport]
+    names: list[str]
     message: str
     residual: float
     diverged_at: int | None
@@ -67,8 +68,7 @@ class Report:
             "message": self.message,
             "diverged_at": self.diverged_at,
             "residual": self.residual,
-            "train_loss": self.train_loss[-1] if self.train_loss.size else None,
-            "test_loss": self.test_loss[-1] if self.test_loss.size else None,
+            **{f"{k}_loss": x[-1] if x.size else None for k, x in self.losses().items()},
             "layers": [layer.summary() for layer in self.layers],
         }
         if self.ensemble is not None:
@@ -80,29 +80,37 @@ class Report:
         return {
             "size": ens.size,
             "num_seeds": ens.num_seeds,
-            "alpha": ens.model.alpha,
-            "nu": ens.model.nu,
+            **{k: getattr(ens.model, k) for k in ("alpha", "nu") if hasattr(ens.model, k)},
             "worst_deviation": self.comparison.worst,
-            "train_loss": statistic(ens.train_loss, -1),
-            "test_loss": statistic(ens.test_loss, -1),
+            **{f"{k}_loss": statistic(x, -1) for k, x in self.simulated_losses().items()},
             "step": ens.spectrum_steps[-1],
             "top_eigenvalues": [
                 statistic(ens.top_eigenvalues, (layer, -1, 0)) for layer in range(len(self.layers))
             ],
         }
 
+    def losses(self) -> dict[str, np.ndarray]:
+        """The losses that exist, by name."""
+        found = {"train": self.train_loss, "test": self.test_loss}
+        return {name: values for name, values in found.items() if values is not None}
+
+    def simulated_losses(self) -> dict[str, Any]:
+        """Losses of the networks, by name."""
+        return {name: getattr(self.ensemble, f"{name}_loss") for name in self.losses()}
+
     def arrays(self) -> dict[str, np.ndarray]:
         """The numbers behind the figure, for the .npz."""
-        arrays = {"train_loss": self.train_loss, "test_loss": self.test_loss}
-        for name in ("aspect", "sigma", "edge", "location", "escaped", "strength", "escape_step"):
+        arrays = {f"{name}_loss": values for name, values in self.losses().items()}
+        names = ("aspect", "sigma", "edge", "location", "escaped", "strength", "escape_step")
+        for name in names if self.layers else ():
             arrays[name] = np.stack([np.asarray(getattr(layer, name)) for layer in self.layers])
         if self.ensemble is not None:
             arrays["simulation_steps"] = np.asarray(self.ensemble.spectrum_steps)
-            for name in ("train_loss", "test_loss", "top_eigenvalues"):
-                arrays[f"simulation_{name}_mean"] = np.asarray(getattr(self.ensemble, name).mean)
-                arrays[f"simulation_{name}_stderr"] = np.asarray(
-                    getattr(self.ensemble, name).stderr
-                )
+            found = {f"{name}_loss": x for name, x in self.simulated_losses().items()}
+            found["top_eigenvalues"] = self.ensemble.top_eigenvalues
+            for name, values in found.items():
+                arrays[f"simulation_{name}_mean"] = np.asarray(values.mean)
+                arrays[f"simulation_{name}_stderr"] = np.asarray(values.stderr)
         return arrays
 
 
@@ -111,20 +119,20 @@ def statistic(values, index) -> dict:
     return {"mean": np.asarray(values.mean)[index], "stderr": np.asarray(values.stderr)[index]}
 
 
-def number_of_stages(args) -> int:
+def number_of_stages(model, args) -> int:
     """Length of the progress bar: theory, each layer's spectrum, each network, drawing."""
-    return 2 + args.depth + (0 if args.simulate is None else args.seeds)
+    return 2 + len(model.task().plan().spikes) + (0 if args.simulate is None else args.seeds)
 
 
-def make(model, args, bar) -> Report:
+def make(model, args, bar, interpreter=None) -> Report:
     """Compute everything, moving the bar."""
     bar.set_description_str("theory")
-    solution = spectrax.solve(model, throw=False)
+    solution = spectrax.solve(model, interpreter=interpreter, throw=False)
     diverged_at = int(solution.stats["diverged_at"])
     valid = min(diverged_at, model.num_steps)
     bar.update()
     layers = []
-    for layer in range(model.depth):
+    for layer in solution.layers:
         bar.set_description_str(f"spectrum of layer {layer}")
         layers.append(layer_report(solution.weights(layer), args.count, valid))
         bar.update()
@@ -135,8 +143,11 @@ def make(model, args, bar) -> Report:
         comparison = spectrax.compare(solution, ensemble)
     return Report(
         train_loss=np.asarray(solution.train_loss)[:valid],
-        test_loss=np.asarray(solution.test_loss)[:valid],
+        test_loss=(
+            np.asarray(solution.test_loss)[:valid] if "test_error" in solution.observed else None
+        ),
         layers=layers,
+        names=list(solution.order.layers),
         message=solution.message,
         residual=float(solution.stats["residual"]),
         diverged_at=diverged_at if diverged_at < model.num_steps else None,

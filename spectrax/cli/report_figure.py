@@ -21,9 +21,9 @@ def draw(report):
 
     from spectrax import plotting
 
-    shown = np.unique(
-        np.linspace(0, len(report.layers) - 1, MOST_LAYERS).round().astype(int)
-    ).tolist()
+    count = len(report.layers)
+    shown = np.unique(np.linspace(0, count - 1, MOST_LAYERS).round().astype(int)).tolist()
+    shown = shown if count else []
     colors = dict(zip(shown, plotting.sequence(max(len(shown), 2), "plasma"), strict=False))
     columns = 1 + len(shown)
     with plotting.style():
@@ -37,24 +37,29 @@ def draw(report):
                 item.strength[:, 0],
                 item.critical,
                 color=colors[layer],
-                label=f"$W^{{{layer}}}$",
+                label=_name(report, layer),
             )
         axes[1, 0].set_title("leading strength over critical")
-        axes[1, 0].legend()
+        if report.layers:
+            axes[1, 0].legend()
+        else:
+            axes[1, 0].set_axis_off()  # one hidden layer: no weight is a large random matrix
         fig.draw_without_rendering()
     plt.close(fig)  # keeps it usable, takes it off the list of open figures
     return fig
 
 
+def _name(report, index: int) -> str:
+    return f"$W^{{{report.names[index][1:]}}}$"
+
+
 def _losses(ax, report) -> None:
     from spectrax import plotting
 
-    theory = {"train": report.train_loss, "test": report.test_loss}
     simulation = None
     if report.ensemble is not None:
-        ensemble = report.ensemble
-        simulation = {name: _cut(getattr(ensemble, f"{name}_loss"), report) for name in theory}
-    plotting.losses(ax, theory, simulation=simulation)
+        simulation = {name: _cut(x, report) for name, x in report.simulated_losses().items()}
+    plotting.losses(ax, report.losses(), simulation=simulation)
     ax.set_title("losses" if not report.diverged else f"losses (diverged at {report.diverged_at})")
 
 
@@ -74,7 +79,7 @@ def _layer(axes, report, index: int, color) -> None:
     )
     if report.ensemble is not None:
         axes[0].legend(loc="lower right")
-    title = f"$W^{{{index}}}$"
+    title = _name(report, index)
     if np.isfinite(layer.escape_step):
         title += f": escape at $t$ = {layer.escape_step:.1f}"
     axes[0].set_title(title)

@@ -13,8 +13,7 @@ def text(report, paths) -> str:
 
 
 def _losses(report):
-    for name in ("train", "test"):
-        values = getattr(report, f"{name}_loss")
+    for name, values in report.losses().items():
         if not values.size:
             continue
         line = f"{name} loss {values[0]:.4g} at step 0, {values[-1]:.4g} at step {values.size - 1}"
@@ -33,7 +32,7 @@ def _table(report):
         outliers = layer.location[-1][layer.escaped[-1]]
         escape = f"{layer.escape_step:.2f}" if np.isfinite(layer.escape_step) else "never"
         found = " ".join(f"{x:.5g}" for x in outliers) or "none"
-        row = [f"W{index}", f"{layer.edge[-1]:.4f}", escape, found]
+        row = [report.names[index], f"{layer.edge[-1]:.4f}", escape, found]
         if ensemble is not None:
             row.append(_mean(ensemble.top_eigenvalues, (index, -1, 0)))
         rows.append(row)

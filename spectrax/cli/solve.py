@@ -2,12 +2,13 @@
 
 import argparse
 
-from spectrax.cli import options
+from spectrax.cli import options, solve_wide
 
 EPILOG = """\
 examples:
   spectrax solve
   spectrax solve --gamma0 6 --sigma 0.8 --simulate 300 --seeds 16
+  spectrax solve wide --help
   spectrax solve --depth 3 --num-classes 2 --teacher-gram "[[1, 0.5], [0.5, 1]]" --json
 
 Writes solve.png and .pdf (losses, strengths, and for each layer its outliers against the step and
@@ -51,6 +52,8 @@ def add_parser(commands) -> None:
         help="outliers to follow in each layer (%(default)s)",
     )
     parser.set_defaults(run=run)
+    kinds = parser.add_subparsers(title="other models", metavar="")
+    solve_wide.add_parser(kinds)
 
 
 def _add_model_options(parser) -> None:
@@ -96,17 +99,21 @@ def run(args) -> int:
     from spectrax.cli import session
 
     session.start(args)
-    from spectrax.cli import files, report, report_figure, report_text
-
     parameters = {name: getattr(args, name) for name in MODEL_OPTIONS}
-    model = build_model(parameters)
+    return report_on(build_model(parameters), args, "solve", parameters)
+
+
+def report_on(model, args, name: str, parameters: dict, interpreter=None) -> int:
+    """Solve a model, simulate, draw, write under a name, print."""
+    from spectrax.cli import files, report, report_figure, report_text, session
+
     if args.simulate is not None:
         model, _ = model.rounded(args.simulate)  # theory of the very ratios that are simulated
     folder = files.make_folder(args.out)
-    with session.progress(args, total=report.number_of_stages(args)) as bar:
-        result = report.make(model, args, bar)
+    with session.progress(args, total=report.number_of_stages(model, args)) as bar:
+        result = report.make(model, args, bar, interpreter)
         record = {
-            "command": "solve",
+            "command": name.replace("_", " "),
             "parameters": parameters,
             "count": args.count,
             "simulate": args.simulate,
@@ -115,7 +122,7 @@ def run(args) -> int:
             **result.summary(),
         }
         bar.set_description_str("drawing")
-        paths = files.write(folder, "solve", report_figure.draw(result), result.arrays(), record)
+        paths = files.write(folder, name, report_figure.draw(result), result.arrays(), record)
         bar.update()
     if args.json:
         print(files.to_json({**record, "versions": files.versions(), "files": paths}))

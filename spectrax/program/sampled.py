@@ -13,7 +13,9 @@ with $g_i = \sum_k \ell'_{ik} q'_k$ the vectors to which $A^\top$ was applied an
 $r_i = \sigma_r \sum_k \ell'_{ik} \xi'_k$ the noise born then. The average of a derivative is a
 covariance with the normals (Stein's lemma): no derivative of the program is taken, so kinks do no
 harm.
-A direction of relative variance below `TOLERANCE` is dropped.
+A direction whose share of a vector's variance is below the resolution of the sites is dropped: its
+responses would be noise of order $1/\sqrt S$ in a vector of norm one, and many such directions (a
+smooth trajectory has hundreds) make outliers of their own.
 
 Source: theory page, sections P and 4.
 """
@@ -35,7 +37,7 @@ from spectrax.program.normals import standard_normals
 from spectrax.program.plan import Plan, Record, Variances
 from spectrax.program.tapes import AbstractRows, Numbers, Tapes
 
-TOLERANCE = 1e-12
+ROUNDING = 1e-12  # resolution of linear programs, which have no sampling noise
 
 
 class SampledLimit(eqx.Module):
@@ -51,6 +53,8 @@ class SampledLimit(eqx.Module):
             `Solution.stats["stderr"]` then holds standard errors.
         signs: use every point with all signs of forward and backward noise: outputs are exactly
             zero at initialization, for lazy networks. Needs a multiple of four.
+        resolution: share of the variance below which a new direction is dropped; None = 1/(2 S),
+            and rounding for linear programs.
 
     Raises:
         ValueError: one sentence naming the argument and its value.
@@ -62,11 +66,15 @@ class SampledLimit(eqx.Module):
     key: PRNGKeyArray
     num_scrambles: int = eqx.field(static=True)
     signs: bool = eqx.field(static=True)
+    resolution: float | None = eqx.field(static=True)
 
-    def __init__(self, num_neurons, *, key, num_scrambles=1, signs=False):
+    def __init__(self, num_neurons, *, key, num_scrambles=1, signs=False, resolution=None):
         self.num_neurons = _check.integer("num_neurons", num_neurons, 16)
         self.num_scrambles = _check.integer("num_scrambles", num_scrambles, 1)
         self.key, self.signs = key, bool(signs)
+        if resolution is not None:
+            resolution = float(_check.between("resolution", resolution, ROUNDING, 1.0))
+        self.resolution = resolution
         if signs and num_neurons % 4:
             raise ValueError(
                 f"Argument `num_neurons` must be a multiple of 4 with signs, got {num_neurons}."
@@ -86,7 +94,10 @@ class SampledLimit(eqx.Module):
         with jax.ensure_compile_time_eval():
             seed = (*np.ravel(jax.random.key_data(self.key)).tolist(), scramble)
         normals = standard_normals(plan, n, self.num_neurons, seed, self.signs)
-        return Sites({name: jnp.asarray(x) for name, x in normals.items()})
+        resolution = self.resolution
+        if resolution is None:
+            resolution = ROUNDING if plan.linear else 0.5 / self.num_neurons
+        return Sites({name: jnp.asarray(x) for name, x in normals.items()}, resolution)
 
 
 def memory(plan: Plan, n: int, num_neurons: int) -> int:
@@ -145,9 +156,11 @@ class Sites(eqx.Module):
 
     Args:
         normals: standard normals of each noise, (time * width or size, sites).
+        resolution: share of the variance below which a new direction is dropped.
     """
 
     normals: dict[str, Float[Array, "directions sites"]]
+    resolution: float = eqx.field(static=True)
 
     @property
     def num_neurons(self) -> int:
@@ -171,7 +184,7 @@ class Sites(eqx.Module):
 
     def ops(self, plan: Plan, variances: Variances, tapes: Tapes, theta, t, live) -> "SampledOps":
         """Step t of a program."""
-        return SampledOps(plan, variances, tapes, theta, t, live, self.normals)
+        return SampledOps(plan, variances, tapes, theta, t, live, self)
 
     def map(self, row: Callable, *args):
         """Many rows, one after the other: their populations would not fit side by side."""
@@ -228,7 +241,7 @@ class SampledOps(AbstractOps):
         theta: coordinates (a, c_0, c_1, …) of the trained weights at this step, (time + 1,).
         t: this step.
         live: False reads nothing at all (a step after a divergence).
-        normals: as in `Sites`.
+        sites: normals and resolution.
     """
 
     def __init__(
@@ -239,15 +252,15 @@ class SampledOps(AbstractOps):
         theta: Float[Array, " t1"],
         t: Int[Array, ""],
         live: Bool[Array, ""] | bool,
-        normals: dict,
+        sites: Sites,
     ):
         self.plan, self.variances, self.tapes, self.t = plan, variances, tapes, t
-        self.n, self.sites = theta.shape[-1] - 1, jax.tree.leaves(normals)[0].shape[-1]
+        self.n, self.sites = theta.shape[-1] - 1, sites.num_neurons
         steps = jnp.arange(self.n)
         self.earlier = (steps < t) & live  # (time,)
         self.here = jnp.where(steps == t, 1.0, 0.0)  # (time,)
         self.a, self.c = theta[0], jnp.where(self.earlier, theta[1:], 0.0)
-        self.normals = normals
+        self.normals, self.resolution = sites.normals, sites.resolution
         self.now: dict[str, _Row] = {r.name: self._empty(r) for r in plan.records}
         self.seen, self.numbers = {}, {}
 
@@ -372,7 +385,8 @@ class SampledOps(AbstractOps):
         among = x.data @ row.values.T / self.sites - past @ row.past.T  # (k, count)
         old = _solve_lower(row.block[:, :count], among.T).T
         own = x.data @ x.data.T / self.sites
-        new = _cholesky(own - past @ past.T - old @ old.T, jnp.diagonal(own))
+        rest = own - past @ past.T - old @ old.T
+        new = _cholesky(rest, self.resolution * jnp.diagonal(own))
         missing = jnp.zeros((k, row.block.shape[-1] - count - k))
         return past, jnp.concatenate([old, new, missing], axis=1)
 
@@ -455,12 +469,12 @@ def _solve_lower(L: Float[Array, "n n"], b: Float[Array, "n k"], trans: int = 0)
     return jnp.where(used[:, None], solve_triangular(safe, b, lower=True, trans=trans), 0.0)
 
 
-def _cholesky(C: Float[Array, "k k"], scale: Float[Array, " k"]) -> Float[Array, "k k"]:
-    """Lower factor of a covariance; pivots below TOLERANCE of `scale` are dropped."""
+def _cholesky(C: Float[Array, "k k"], least: Float[Array, " k"]) -> Float[Array, "k k"]:
+    """Lower factor of a covariance; pivots up to `least` are dropped."""
 
     def step(C, k):
         pivot = C[k, k]
-        keep = pivot > TOLERANCE * scale[k]
+        keep = pivot > least[k]
         column = jnp.where(keep, C[:, k] / jnp.sqrt(jnp.where(keep, pivot, 1.0)), 0.0)
         column = jnp.where(jnp.arange(len(C)) >= k, column, 0.0)
         return C - column[:, None] * column[None, :], column

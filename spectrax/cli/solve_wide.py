@@ -1,0 +1,112 @@
+"""`spectrax solve wide`: one wide nonlinear network on given or single-index data."""
+
+import argparse
+
+from spectrax.cli import options
+
+EPILOG = """\
+examples:
+  spectrax solve wide
+  spectrax solve wide --depth 2 --activation gelu --simulate 500 --seeds 16
+  spectrax solve wide --data samples.npz --eta 0.2
+
+Without --data the inputs are Gaussian and the targets tanh(2 w.x / |w|) for a random direction w.
+A data file holds arrays `inputs` (samples, dimension) and `targets` (samples,) or (samples,
+outputs), and if you like `batches` (steps, batch): indices of the samples of each step.
+Writes solve_wide.png and .pdf, .npz and .json like `spectrax solve`.
+"""
+
+DEFAULTS = {"depth": 3, "num_steps": 16, "eta": 0.3, "gamma0": 4.0, "sigma": 1.0}
+
+
+def add_parser(commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "wide",
+        help="a wide nonlinear network instead of a deep linear one",
+        description="Solve the theory of one wide nonlinear network and its hidden weights.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    group = parser.add_argument_group("network and training")
+
+    def add(name, kind, default, text):
+        group.add_argument(name, type=kind, default=default, help=f"{text} (%(default)s)")
+
+    add("--depth", int, DEFAULTS["depth"], "hidden layers")
+    add("--num-steps", int, DEFAULTS["num_steps"], "training steps")
+    add("--eta", options.rates, DEFAULTS["eta"], "learning rate, or one per step: a,b,…")
+    add("--gamma0", float, DEFAULTS["gamma0"], "output multiplier; large is rich")
+    add("--sigma", float, DEFAULTS["sigma"], "standard deviation of the initial weights")
+    add("--activation", str, "tanh", "tanh, erf, gelu, silu, softplus, relu or identity")
+    add("--loss", str, "mse", "mse, logistic or cross_entropy")
+    add("--momentum", float, 0.0, "heavy-ball momentum")
+    add("--weight-decay", float, 0.0, "weight decay per step")
+    group.add_argument("--data", metavar="FILE", help="samples, .npz; else:")
+    add("--samples", options.at_least(1), 6, "single-index samples")
+    add("--dimension", options.at_least(1), 20, "their input dimension")
+    group = parser.add_argument_group("theory and finite networks to compare with")
+    add("--neurons", options.at_least(16), 4096, "sampled neurons of each layer")
+    group.add_argument(
+        "--simulate", type=options.at_least(2), metavar="N", help="train networks of width N"
+    )
+    add("--seeds", options.at_least(2), 8, "number of networks")
+    add("--seed", int, 0, "of data, neurons and networks")
+    options.add_output_options(parser, "spectrax-results")
+    parser.add_argument(
+        "--count",
+        type=options.at_least(1),
+        default=1,
+        help="outliers to follow in each layer (%(default)s)",
+    )
+    parser.set_defaults(run=run)
+
+
+MODEL_OPTIONS = (
+    *("depth", "num_steps", "eta", "gamma0", "sigma", "activation", "loss"),
+    *("momentum", "weight_decay"),
+)
+
+
+def run(args) -> int:
+    """Solve, simulate, draw, write, print."""
+    from spectrax.cli import session
+
+    session.start(args)
+    import jax
+
+    from spectrax import SampledLimit, WideNetwork
+    from spectrax.cli.solve import report_on
+
+    parameters = {name: getattr(args, name) for name in MODEL_OPTIONS}
+    data = read_data(args)
+    rest = {name: parameters[name] for name in MODEL_OPTIONS[2:]}
+    model = WideNetwork(args.depth, args.num_steps, **rest, **data)
+    limit = SampledLimit(args.neurons, key=jax.random.key(args.seed))
+    parameters |= {"data": args.data, "neurons": args.neurons}
+    parameters |= {"samples": len(data["inputs"]), "dimension": data["inputs"].shape[1]}
+    return report_on(model, args, "solve_wide", parameters, limit)
+
+
+def read_data(args) -> dict:
+    """Inputs, targets and batches from the file, or single-index ones."""
+    import numpy as np
+
+    if args.data is None:
+        rng = np.random.default_rng(args.seed)
+        inputs = rng.normal(size=(args.samples, args.dimension))
+        direction = rng.normal(size=args.dimension)
+        targets = np.tanh(2 * inputs @ direction / np.linalg.norm(direction))
+        return {"inputs": inputs, "targets": targets}
+    try:
+        with np.load(args.data, allow_pickle=False) as file:
+            names = ("inputs", "targets", "batches", "test_inputs")
+            data = {name: file[name] for name in names if name in file.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise options.UsageError(f"cannot read `{args.data}` as an .npz file: {error}") from error
+    for name in ("inputs", "targets"):
+        if name not in data:
+            raise options.UsageError(f"`{args.data}` has no array `{name}`")
+        if data[name].dtype.kind not in "fiub":
+            raise options.UsageError(f"`{name}` in `{args.data}` must be numbers")
+    return data
