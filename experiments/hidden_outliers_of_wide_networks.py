@@ -126,7 +126,7 @@ def draw(settings: dict, solutions: dict, curve: dict, ensembles: dict):
             axes[0, 2].plot(
                 curve["gammas"], steps, "o-", ms=3, color=color, label=f"$W^{index + 1}$"
             )
-        axes[0, 2].set(xlabel=r"$\gamma_0$", ylabel="escape step", xscale="log", title="theory")
+        axes[0, 2].set(xlabel=r"$\gamma_0$", ylabel="escape step", title="theory")
         axes[0, 2].legend()
         title = rf", $\gamma_0 = {rich:g}$, $N = {widest}$"
         depth = settings["depth"]

@@ -282,6 +282,6 @@ def test_wide_networks_take_data_of_a_file(capsys, tmp_path):
     assert main([*WIDE, "--depth", "1", "--data", str(path), "--out", str(tmp_path)]) == 0
     assert "train loss" in capsys.readouterr().out
     np.savez(path, inputs=arrays["inputs"])
-    for file, sentence in ((path, "has no array `targets`"), (tmp_path / "none", "cannot read")):
+    for file, sentence in ((path, "has no array `targets`"), (tmp_path / "none", "annot read")):
         assert main([*WIDE, "--data", str(file), "--out", str(tmp_path)]) == 2
         assert sentence in capsys.readouterr().err
