@@ -6,7 +6,7 @@ from spectrax.ensemble import Ensemble as Ensemble
 from spectrax.ensemble import Estimate as Estimate
 from spectrax.ensemble import simulate as simulate
 from spectrax.precision import enable_x64 as enable_x64
-from spectrax.program.gaussian import GaussianLimit as GaussianLimit
+from spectrax.program.gaussian_limit import GaussianLimit as GaussianLimit
 from spectrax.program.sampled import SampledLimit as SampledLimit
 from spectrax.program.solvers import CausalAdjoint as CausalAdjoint
 from spectrax.program.solvers import CausalSweep as CausalSweep

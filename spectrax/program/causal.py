@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from spectrax.program.gaussian import GaussianLimit
+from spectrax.program.gaussian_limit import GaussianLimit
 from spectrax.program.plan import Plan, Variances, make_plan
 from spectrax.program.sampled import Sites
 from spectrax.program.tapes import Tapes, extend, rearrange, stack_rows, write

@@ -11,52 +11,16 @@ likewise $A^\top g$ with variance $\sigma^2\rho$, $\rho$ = rows / cols.
 Source: theory page, section P.
 """
 
-from collections.abc import Callable
-
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program.field import Field
-from spectrax.program.interface import AbstractOps, Matrix, Vector
+from spectrax.program.interface import Matrix, Vector
+from spectrax.program.limit_ops import AbstractLimitOps
 from spectrax.program.plan import Plan, Record, Variances
-from spectrax.program.tapes import Numbers, Tape, Tapes, blank_tapes
-
-
-class GaussianLimit(eqx.Module):
-    """The exact limit of linear programs, by coefficients on base Gaussians."""
-
-    def prepare(self, plan: Plan, n: int) -> "GaussianLimit":
-        """The interpreter, ready for a program of n steps.
-
-        Raises:
-            ValueError: if the program is not linear.
-        """
-        del n
-        if not plan.linear:
-            raise ValueError(
-                "Argument `interpreter` must be a SampledLimit for a nonlinear model, such as "
-                "SampledLimit(4096, key=jax.random.key(0))."
-            )
-        return self
-
-    def blank(self, plan: Plan, n: int) -> Tapes:
-        """Tapes of n empty rows."""
-        return blank_tapes(plan, n)
-
-    def ops(self, plan: Plan, variances: Variances, tapes: Tapes, theta, t, live) -> "GaussianOps":
-        """Step t of a program."""
-        return GaussianOps(plan, variances, tapes, theta, t, live)
-
-    def map(self, row: Callable, *args):
-        """Many rows."""
-        return jax.vmap(row)(*args)
-
-    def order(self, tapes: Tapes) -> Tapes:
-        """What stays of the tapes when the program is solved."""
-        return tapes
+from spectrax.program.tapes import Tape, Tapes
 
 
 class _Now:
@@ -93,7 +57,7 @@ class _Now:
         return past + here[:, None] * self.block[:, None, :]
 
 
-class GaussianOps(AbstractOps):
+class GaussianOps(AbstractLimitOps):
     """One step of a program, given the tapes of the steps before it.
 
     Args:
@@ -177,15 +141,9 @@ class GaussianOps(AbstractOps):
             place = spike.pick(weight.shape[-1], not forward).T
             term = self.c[:, None] * (inner if pick.shape == (1, 1) else inner @ pick)
             if spike.weights is not None:
-                term = term * self._numbers(spike.weights)
+                term = term * self.numbers_of(spike.weights)
             weight = weight + (term if place.shape == (1, 1) else term @ place)
         return weight
-
-    def _numbers(self, name: str) -> Float[Array, "t *shape"]:
-        """Weights of the spikes of earlier steps."""
-        value = self.tapes[name].value
-        mask = self.earlier.reshape(-1, *[1] * (value.ndim - 1))
-        return jnp.where(mask, value, 0.0)
 
     def _combine(self, record: str, weight, now, space: str) -> Field:
         """Combine a record's fields with weights (k, t, width), and (k, width) for this step."""
@@ -211,21 +169,10 @@ class GaussianOps(AbstractOps):
         mix = jnp.eye(vector.size) if mix is None else mix  # (size, k)
         initial = self.constant(vector.name, vector.space, jnp.eye(vector.size)).mix(mix)
         name = self.plan.weights_of(vector.name)
-        gradient = jnp.moveaxis(mix[None] if name is None else self._numbers(name) @ mix, -1, 0)
+        gradient = jnp.moveaxis(mix[None] if name is None else self.numbers_of(name) @ mix, -1, 0)
         weight = self.c[None, :, None] * gradient  # (k, t, width)
         spikes = self._combine(vector.name, weight, jnp.zeros_like(weight[:, 0]), vector.space)
         return self.a * initial + spikes
-
-    def append(self, matrix: Matrix, g: Field, h: Field, weights=None) -> None:
-        del g, h  # the plan knows
-        if weights is not None:
-            index = sum(name.startswith(f"{matrix.name}.weights") for name in self.numbers)
-            self.numbers[f"{matrix.name}.weights{index}"] = Numbers(weights)
-
-    def append_vector(self, vector: Vector, h: Field, weights=None) -> None:
-        self._remember(vector.name, h)
-        if weights is not None:
-            self.numbers[f"{vector.name}.weights"] = Numbers(weights)
 
     def remember(self, name: str, x: Field) -> None:
         self._remember(name, x)
@@ -304,12 +251,7 @@ class GaussianOps(AbstractOps):
 
     def rows(self) -> Tapes:
         """What this step adds to the tapes."""
-        unused = {
-            name: Numbers(jnp.zeros(shape))
-            for name, shape in self.plan.weights
-            if name not in self.numbers
-        }
-        return {r.name: self._row(r) for r in self.plan.records} | self.numbers | unused
+        return {r.name: self._row(r) for r in self.plan.records} | self.number_rows()
 
     def _row(self, record: Record) -> Tape:
         """A record's row, zero where this program does not use it."""
@@ -325,9 +267,6 @@ class GaussianOps(AbstractOps):
         """Whether all is finite: by Cauchy-Schwarz it is, if the fields' norms are."""
         norms = [jnp.sum(now.block) for now in self.now.values()]
         return jnp.isfinite(jnp.stack(norms)).all()
-
-    def observe(self, name: str, value) -> None:
-        self.seen[name] = value
 
 
 def _join(parts: list, axis: int):

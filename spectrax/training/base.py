@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from spectrax.program import causal
 from spectrax.program.coordinates import coordinates
 from spectrax.program.finite import Network
-from spectrax.program.gaussian import GaussianLimit
+from spectrax.program.gaussian_limit import GaussianLimit
 from spectrax.program.sampled import Sites
 from spectrax.program.tapes import write
 from spectrax.training.order import Order

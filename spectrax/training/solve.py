@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import optimistix as optx
 
-from spectrax.program.gaussian import GaussianLimit
+from spectrax.program.gaussian_limit import GaussianLimit
 from spectrax.program.sampled import SampledLimit, Sites
 from spectrax.program.solvers import (
     AbstractAdjoint,

@@ -7,7 +7,8 @@ import pytest
 
 import spectrax as sx
 from spectrax.program.normals import standard_normals
-from spectrax.program.sampled import ROUNDING, _cholesky, _solve_lower, memory
+from spectrax.program.sampled import ROUNDING, memory
+from spectrax.program.sampled_ops import _cholesky, _solve_lower
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(3, 5)), RNG.normal(size=(3, 2))

@@ -1,0 +1,44 @@
+"""What the limit interpreters share: weights of spikes, which are numbers of each step."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from spectrax.program.field import Field
+from spectrax.program.interface import AbstractOps, Matrix, Vector
+from spectrax.program.plan import Plan
+from spectrax.program.tapes import Numbers, Tapes
+
+
+class AbstractLimitOps(AbstractOps):
+    """Operations on tapes; `earlier` masks the steps that may be read, (time,)."""
+
+    plan: Plan
+    tapes: Tapes
+    earlier: Bool[Array, " t"]
+    numbers: dict[str, Numbers]
+    seen: dict
+
+    def append(self, matrix: Matrix, g: Field, h: Field, weights=None) -> None:
+        del g, h  # the plan knows
+        if weights is not None:
+            index = sum(name.startswith(f"{matrix.name}.weights") for name in self.numbers)
+            self.numbers[f"{matrix.name}.weights{index}"] = Numbers(weights)
+
+    def append_vector(self, vector: Vector, h: Field, weights=None) -> None:
+        self.remember(vector.name, h)
+        if weights is not None:
+            self.numbers[f"{vector.name}.weights"] = Numbers(weights)
+
+    def observe(self, name: str, value) -> None:
+        self.seen[name] = value
+
+    def numbers_of(self, name: str) -> Float[Array, "t *shape"]:
+        """Weights of the spikes of earlier steps."""
+        value = self.tapes[name].value
+        mask = self.earlier.reshape(-1, *[1] * (value.ndim - 1))
+        return jnp.where(mask, value, 0.0)
+
+    def number_rows(self) -> dict[str, Numbers]:
+        """What this step adds to the numbers, zero where this program has none."""
+        zeros = {name: Numbers(jnp.zeros(shape)) for name, shape in self.plan.weights}
+        return zeros | self.numbers
