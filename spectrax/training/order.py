@@ -6,6 +6,7 @@ from jaxtyping import Array, Float
 from spectrax.program.plan import Plan
 
 Kernel = Float[Array, "n n"]
+Response = Float[Array, "n m"]
 
 
 class Order(eqx.Module):
@@ -42,13 +43,13 @@ class Order(eqx.Module):
         return tuple(self._gram(name) for name in layer_records(self.plan)[1])
 
     @property
-    def Rh(self) -> tuple[Kernel | None, ...]:
+    def Rh(self) -> tuple[Response | None, ...]:
         """Responses of the forward fields to the noise of the backward pass."""
         forward, backward = layer_records(self.plan)
         return tuple(map(self._response, forward[:-1], backward[1:]))
 
     @property
-    def Rg(self) -> tuple[Kernel | None, ...]:
+    def Rg(self) -> tuple[Response | None, ...]:
         """Responses of the backward fields to the noise of the forward pass."""
         forward, backward = layer_records(self.plan)
         return (None, *map(self._response, backward[1:], forward[:-1]))
@@ -56,7 +57,7 @@ class Order(eqx.Module):
     def _gram(self, record: str | None) -> Kernel | None:
         return None if record is None else self.tapes[record].kernel()
 
-    def _response(self, record: str | None, noise: str | None) -> Kernel | None:
+    def _response(self, record: str | None, noise: str | None) -> Response | None:
         if record is None or noise is None:
             return None
         families = self.plan.families(self.plan.record(record).space)

@@ -15,6 +15,15 @@ from spectrax.training.activations import ACTIVATIONS, activation_function, is_s
 CASE = json.loads((Path(__file__).parents[1] / "data" / "cases.json").read_text())["wide"][0]
 SMALL = {"inputs": np.array(CASE["inputs"])[:2], "targets": [1.0, -0.5], "eta": 0.3}
 RELU = {"inputs": np.random.default_rng(7).normal(size=(3, 5)), "targets": [1.0, -1.0, 0.5]}
+FRESH = {  # new samples at every step, two classes
+    "inputs": np.random.default_rng(5).normal(size=(30, 8)),
+    "targets": np.eye(2)[(np.random.default_rng(5).normal(size=(30, 8))[:, 0] > 0).astype(int)],
+    "batches": np.arange(30).reshape(10, 3),
+    "loss": "cross_entropy",
+    "eta": 0.5,
+    "weight_decay": 0.02,
+    "test_inputs": np.random.default_rng(6).normal(size=(2, 8)),
+}
 
 
 def limit(num_neurons, seed=0, **options):
@@ -294,6 +303,7 @@ def test_divergence_is_reported_with_its_step():
         (3, "tanh", {"sigma": 1.2}),
         (2, "gelu", {"momentum": 0.5}),
         (2, "relu", {"batches": np.array([[0, 1], [1, 2]] * 5)}),
+        (2, "silu", FRESH),
     ],
 )
 def test_networks_agree_and_the_more_the_wider(depth, activation, extra):
