@@ -12,6 +12,7 @@ from spectrax.program.solvers import CausalAdjoint as CausalAdjoint
 from spectrax.program.solvers import CausalSweep as CausalSweep
 from spectrax.program.solvers import ImplicitAdjoint as ImplicitAdjoint
 from spectrax.seam import CoupledSpikes as CoupledSpikes
+from spectrax.seam import SymmetricSpikes as SymmetricSpikes
 from spectrax.seam import TrainedWeights as TrainedWeights
 from spectrax.solution import RESULTS as RESULTS
 from spectrax.solution import Solution as Solution
@@ -19,6 +20,7 @@ from spectrax.solution import spikes as spikes
 from spectrax.spectrum import MarchenkoPastur as MarchenkoPastur
 from spectrax.spectrum import NestedProducts as NestedProducts
 from spectrax.spectrum import Outliers as Outliers
+from spectrax.spectrum import Semicircle as Semicircle
 from spectrax.spectrum import complex_excess as complex_excess
 from spectrax.spectrum import compress as compress
 from spectrax.spectrum import critical_strength as critical_strength

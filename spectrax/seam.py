@@ -47,6 +47,39 @@ class CoupledSpikes(eqx.Module):
                 )
 
 
+class SymmetricSpikes(eqx.Module):
+    r"""A symmetric random matrix with spikes that remember it.
+
+    $$W = J + \frac1N \sum_{kl} x_k\, K_{kl}\, x_l^\top, \qquad
+      J = J^\top \in \mathbb{R}^{N\times N},\ \mathrm{Var} = \sigma^2/N,$$
+
+    where the fields $x_k$ depend on J only through $J x_l$. The classical spiked Wigner matrix with
+    a unit vector of strength $\theta$ is `SymmetricSpikes([[1]], [[0]], [[theta]])`.
+
+    Args:
+        C: correlations $\langle x_k x_l \rangle$, shape (q, q).
+        R: responses $\langle \partial x_k / \partial (J x_l) \rangle$, shape (q, q).
+        K: coupling of the spikes, symmetric, shape (q, q).
+        sigma: standard deviation $\sigma$ of the random part.
+
+    Source: theory page, section 2.2.
+    """
+
+    C: Float[Array, "q q"] = eqx.field(converter=_check.array)
+    R: Float[Array, "q q"] = eqx.field(converter=_check.array)
+    K: Float[Array, "q q"] = eqx.field(converter=_check.array)
+    sigma: Float[Array, ""] = eqx.field(converter=_check.array, default=1.0)
+
+    def __check_init__(self):
+        shape = jnp.shape(self.K)
+        for name in ("C", "R"):
+            found = jnp.shape(getattr(self, name))
+            if found != shape or shape[-1] != shape[-2]:
+                raise ValueError(
+                    f"Argument `{name}` must be square like K of shape {shape}, got {found}."
+                )
+
+
 class TrainedWeights(eqx.Module):
     r"""One weight matrix at every step of its training.
 

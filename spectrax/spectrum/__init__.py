@@ -1,6 +1,8 @@
 """Level 2: bulk laws, outliers and escape times of trained matrices."""
 
+from spectrax.spectrum import symmetric as symmetric  # registers what belongs to that law
 from spectrax.spectrum.bulk import MarchenkoPastur as MarchenkoPastur
+from spectrax.spectrum.bulk import Semicircle as Semicircle
 from spectrax.spectrum.compress import CompressedWeights as CompressedWeights
 from spectrax.spectrum.compress import compress as compress
 from spectrax.spectrum.coupled import critical_strength as critical_strength

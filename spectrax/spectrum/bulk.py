@@ -91,3 +91,68 @@ class MarchenkoPastur(eqx.Module):
         """The law of factor × eigenvalue (factor positive)."""
         _check.positive("factor", factor)
         return MarchenkoPastur(self.aspect, self.sigma * jnp.sqrt(factor))
+
+
+class Semicircle(eqx.Module):
+    r"""Spectrum of a symmetric random matrix with entry variance $\sigma^2/N$.
+
+    $$G(z) = \frac{1}{z - \sigma^2 G(z)}, \qquad \lambda_\pm = \pm 2\sigma .$$
+
+    Args:
+        sigma: standard deviation scale of the entries (positive).
+
+    Raises:
+        ValueError: if a concrete argument is not positive.
+
+    Source: theory page, section 2.1.
+
+    Example:
+        >>> from spectrax.spectrum import Semicircle
+        >>> float(Semicircle(2.0).stieltjes(5.0))  # 1 / 0.25 + 4 * 0.25 = 5
+        0.25
+    """
+
+    sigma: Float[Array, "..."] = eqx.field(converter=jnp.asarray, default=1.0)
+
+    def __check_init__(self):
+        _check.positive("sigma", self.sigma)
+
+    def edges(self) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+        r"""Lower and upper edge $\mp 2\sigma$."""
+        return -2 * self.sigma, 2 * self.sigma
+
+    def density(self, x: ArrayLike) -> Float[Array, "..."]:
+        r"""Density $\sqrt{4\sigma^2 - x^2} / (2\pi\sigma^2)$, zero off the bulk.
+
+        Args:
+            x: eigenvalues, any shape.
+
+        Returns:
+            The density at each x.
+        """
+        square = 4 * self.sigma**2 - jnp.square(x)
+        inside = square > 0
+        root = jnp.sqrt(jnp.where(inside, square, 1.0))  # 1.0 keeps the derivative off sqrt(0)
+        return jnp.where(inside, root / (2 * jnp.pi * self.sigma**2), 0.0)
+
+    def stieltjes(self, z: ArrayLike) -> Inexact[Array, "..."]:
+        r"""Stieltjes transform $G(z) = \frac1N \mathrm{tr} (z - J)^{-1}$, physical branch.
+
+        Args:
+            z: real or complex, any shape. Real z inside the bulk gives the principal value.
+
+        Returns:
+            $G = 2 / [z + \sqrt{z - 2\sigma}\sqrt{z + 2\sigma}]$, real for real z.
+        """
+        z = jnp.asarray(z)
+        if jnp.iscomplexobj(z):
+            return 2 / (z + jnp.sqrt(z - 2 * self.sigma) * jnp.sqrt(z + 2 * self.sigma))
+        square = z**2 - 4 * self.sigma**2
+        outside = square > 0
+        root = jnp.sqrt(jnp.where(outside, square, 1.0)) * jnp.sign(z)
+        return jnp.where(outside, 2 / jnp.where(outside, z + root, 1.0), z / (2 * self.sigma**2))
+
+    def scaled(self, factor: ArrayLike) -> "Semicircle":
+        """The law of factor × eigenvalue (factor positive)."""
+        _check.positive("factor", factor)
+        return Semicircle(self.sigma * factor)

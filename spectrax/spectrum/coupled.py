@@ -102,6 +102,15 @@ def locate(spikes: CoupledSpikes, strength: Float[Array, " n"]) -> Float[Array, 
     return location(strength, spikes.aspect, spikes.sigma)
 
 
+@singledispatch
+def overlap_parts(spikes: CoupledSpikes, strength: Float[Array, " n"]) -> tuple:
+    r"""What overlaps are made of: $\mathcal{L}S$, (p + q, q), and $-m/\theta^2\, dz/dx$."""
+    variance = spikes.sigma**2
+    source = jnp.concatenate([variance * spikes.Re.T + spikes.K @ spikes.Ce, spikes.Ce])
+    slope = (strength**2 - spikes.aspect * variance**2) / (strength * (strength + variance))
+    return source, slope
+
+
 def location(strength: ArrayLike, aspect: ArrayLike, sigma: ArrayLike = 1.0) -> Float[Array, "..."]:
     r"""Eigenvalue of $W^\top W$ made by a spike of strength $\theta^2$ beyond the threshold.
 

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from spectrax import _check
-from spectrax.seam import CoupledSpikes
+from spectrax.seam import CoupledSpikes, SymmetricSpikes
 from spectrax.spectrum.coupled import (
     bulk_edges,
     critical_strength,
     locate,
     lowest_strength,
+    overlap_parts,
     transfer_matrix,
     transpose,
 )
@@ -28,10 +29,11 @@ class Outliers(eqx.Module):
     r"""Eigenvalues that left the bulk.
 
     Args:
-        location: eigenvalues of $W^\top W$, filled with the bulk edge where there is no outlier,
-            shape (count,).
+        location: eigenvalues of $W^\top W$ (of W if symmetric), filled with the bulk edge where
+            there is no outlier, shape (count,).
         escaped: where there is an outlier, shape (count,).
-        strength: real parts of the effective spike strengths $\theta^2$, shape (count,).
+        strength: real parts of the effective spike strengths $\theta^2$ (symmetric: $\theta$),
+            shape (count,).
     """
 
     location: Float[Array, "*steps count"]
@@ -40,7 +42,9 @@ class Outliers(eqx.Module):
 
 
 @partial(jax.jit, static_argnames=("count",))
-def strengths(spikes: CoupledSpikes, count: int | None = None) -> Float[Array, " count"]:
+def strengths(
+    spikes: CoupledSpikes | SymmetricSpikes, count: int | None = None
+) -> Float[Array, " count"]:
     r"""Real parts of the eigenvalues $\theta^2$ of the transfer matrix, descending.
 
     Args:
@@ -67,7 +71,7 @@ def strengths(spikes: CoupledSpikes, count: int | None = None) -> Float[Array, "
 
 
 @jax.jit
-def margin(spikes: CoupledSpikes) -> Float[Array, ""]:
+def margin(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
     r"""Distance to the threshold, $\max \mathrm{Re}\,\theta^2 - \sigma^2\sqrt{\alpha_W}$.
 
     Positive if and only if there is an outlier above the bulk.
@@ -92,7 +96,9 @@ def margin(spikes: CoupledSpikes) -> Float[Array, ""]:
 
 
 @partial(jax.jit, static_argnames=("count", "side"))
-def outliers(spikes: CoupledSpikes, count: int | None = None, *, side: str = "above") -> Outliers:
+def outliers(
+    spikes: CoupledSpikes | SymmetricSpikes, count: int | None = None, *, side: str = "above"
+) -> Outliers:
     r"""Eigenvalues outside the bulk: one for each real strength beyond the threshold.
 
     $$\theta^2 > \sigma^2\sqrt{\alpha_W} \ \text{(above)}, \qquad
@@ -125,7 +131,7 @@ def outliers(spikes: CoupledSpikes, count: int | None = None, *, side: str = "ab
 
 
 def classify(
-    spikes: CoupledSpikes,
+    spikes: CoupledSpikes | SymmetricSpikes,
     real: Float[Array, " count"],
     imag: Float[Array, " count"],
     side: str = "above",
@@ -142,9 +148,13 @@ def classify(
     return Outliers(jnp.where(outside, locate(spikes, safe), edge), outside, real)
 
 
-@partial(jax.jit, static_argnames=("count", "side"))
+@partial(jax.jit, static_argnames=("count", "side", "end"))
 def overlaps(
-    spikes: CoupledSpikes, count: int = 1, *, side: str = "right"
+    spikes: CoupledSpikes | SymmetricSpikes,
+    count: int = 1,
+    *,
+    side: str = "right",
+    end: str = "above",
 ) -> Float[Array, "count n n"]:
     r"""Overlaps of the outliers' singular vectors with the fields of the spikes.
 
@@ -161,8 +171,10 @@ def overlaps(
 
     Args:
         spikes: p spikes on the left, q on the right.
-        count: how many outliers above the bulk, largest first.
-        side: "right" for v and the fields e; "left" for u and the fields f, divided by N.
+        count: how many outliers, farthest out first.
+        side: "right" for v and the fields e; "left" for u and the fields f, divided by N. A
+            symmetric matrix has one kind of vectors.
+        end: outliers "above" or "below" the bulk.
 
     Returns:
         The overlaps, shape (count, q, q) or (count, p, p), zero where there is no outlier.
@@ -181,21 +193,21 @@ def overlaps(
         [[[0.75]]]
     """
     _check.one_of("side", side, ("right", "left"))
-    spikes = spikes if side == "right" else transpose(spikes)
-    found = outliers(spikes, count)
+    _check.one_of("end", end, ("above", "below"))
+    if side == "left" and isinstance(spikes, CoupledSpikes):
+        spikes = transpose(spikes)
+    found = outliers(spikes, count, side=end)
     spikes = _usable(spikes)
-    p, variance = spikes.K.shape[0], spikes.sigma**2
-    projectors = leading_projectors(transfer_matrix(spikes), count).real  # (count, p + q, p + q)
+    p, sign = spikes.K.shape[0], 1.0 if end == "above" else -1.0
+    projectors = leading_projectors(sign * transfer_matrix(spikes), count).real
     dimension = jnp.maximum(1.0, jnp.round(jnp.trace(projectors, axis1=1, axis2=2)))
-    source = jnp.concatenate([variance * spikes.Re.T + spikes.K @ spikes.Ce, spikes.Ce])  # L S
+    source, slope = overlap_parts(spikes, jnp.where(found.escaped, found.strength, 1.0))
     residue = projectors[:, p:] @ source / dimension[:, None, None]  # (count, q, q)
-    strength = jnp.where(found.escaped, found.strength, 1.0)
-    slope = (strength**2 - spikes.aspect * variance**2) / (strength * (strength + variance))
     return jnp.where(found.escaped[:, None, None], slope[:, None, None] * residue, 0.0)
 
 
 @jax.jit
-def complex_excess(spikes: CoupledSpikes) -> Float[Array, ""]:
+def complex_excess(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
     r"""Largest $|\theta^2|$ of the complex strengths minus the critical strength.
 
     Never positive for fields that exist: a complex strength beyond the threshold would be a complex

@@ -311,7 +311,7 @@ def test_networks_agree_and_the_more_the_wider(depth, activation, extra):
     model = sx.WideNetwork(depth, 10, activation=activation, **(options | extra))
     solution = sx.solve(model, interpreter=limit(16384))
     errors = []
-    for size, seeds in ((500, 16), (2000, 8)):
+    for size, seeds in ((500, 16), (2000, 16)):
         ensemble = sx.simulate(model, size, key=jax.random.key(size), num_seeds=seeds)
         comparison = sx.compare(solution, ensemble)
         print(depth, activation, size, comparison, sep="\n")

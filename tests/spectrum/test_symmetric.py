@@ -1,0 +1,109 @@
+"""Symmetric matrices with coupled spikes: classical limits and sampled matrices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import spectrax as sx
+from spectrax.spectrum import Semicircle
+
+ONE, NONE = jnp.ones((1, 1)), jnp.zeros((1, 1))
+
+
+def test_semicircle_solves_its_equation():
+    law = Semicircle(1.3)
+    z = jnp.array([2.7, -3.0, 9.0])
+    G = law.stieltjes(z)
+    np.testing.assert_allclose(1 / G + 1.3**2 * G, z, rtol=1e-12)
+    z = jnp.array([0.4 + 0.1j, -2.0 + 0.3j, 3.0 - 1.0j])
+    G = law.stieltjes(z)
+    np.testing.assert_allclose(1 / G + 1.3**2 * G, z, rtol=1e-12)
+    assert (jnp.sign(G.imag) == -jnp.sign(z.imag)).all()
+    x = np.linspace(*law.edges(), 20001)
+    np.testing.assert_allclose(np.trapezoid(law.density(x), x), 1.0, atol=1e-5)
+    np.testing.assert_allclose(
+        -law.stieltjes(jnp.array([0.5 + 1e-9j])).imag / np.pi, law.density(0.5), rtol=1e-6
+    )
+    assert law.scaled(2.0).edges()[1] == 2 * law.edges()[1]
+
+
+@pytest.mark.parametrize("theta", [2.5, -1.7, 0.9])
+def test_spiked_wigner(theta):
+    """An outlier theta + sigma^2/theta iff |theta| > sigma, with overlap 1 - sigma^2/theta^2."""
+    sigma = 1.1
+    spikes = sx.SymmetricSpikes(ONE, NONE, theta * ONE, sigma)
+    end = "above" if theta > 0 else "below"
+    found = sx.outliers(spikes, 1, side=end)
+    overlap = sx.overlaps(spikes, 1, end=end)[0, 0, 0]
+    assert found.escaped[0] == (abs(theta) > sigma)
+    if abs(theta) > sigma:
+        np.testing.assert_allclose(found.location[0], theta + sigma**2 / theta, rtol=1e-12)
+        np.testing.assert_allclose(overlap, 1 - sigma**2 / theta**2, rtol=1e-12)
+    else:
+        assert found.location[0] == 2 * sigma and overlap == 0
+
+
+def coupled(J, rng):
+    """Three fields that feed on the matrix: x_0 noise, x_{k+1} = y_k / 2 + tanh(J x_k)."""
+    x = [rng.normal(size=len(J))]
+    for _ in range(2):
+        x.append(rng.normal(size=len(J)) / 2 + np.tanh(J @ x[-1]))
+    return np.stack(x)
+
+
+def test_outliers_and_overlaps_of_coupled_spikes():
+    """tanh of a Gaussian: C and R by quadrature, against matrices of 800."""
+    K = np.array([[2.5, 0.4, 0.0], [0.4, -1.4, 0.5], [0.0, 0.5, -2.2]])
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    weights = weights / weights.sum()
+    # eta_0 = J x_0 has variance C_00 = 1; eta_1 = J x_1 = noise of variance C_11 + R_10 x_0
+    c1 = weights @ np.tanh(nodes) ** 2
+    r1 = weights @ (1 - np.tanh(nodes) ** 2)
+    C11 = 0.25 + c1
+    # J x_1 = u + r1 x_0: u independent of x_0 and of eta_0 (Cov = <x_0 x_1> = 0)
+    total = np.sqrt(C11 + r1**2)
+    slope = weights @ (1 - np.tanh(total * nodes) ** 2)
+    C = np.array([[1, 0, slope * r1], [0, C11, 0], [slope * r1, 0, 0.25]])
+    C[2, 2] += weights @ np.tanh(total * nodes) ** 2
+    R = np.array([[0, 0, 0], [r1, 0, 0], [0, slope, 0]])
+    spikes = sx.SymmetricSpikes(C, R, K, 1.0)
+    seeds, N, found, fields = 10, 800, [], []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        J = rng.normal(size=(N, N)) / np.sqrt(2 * N)
+        J = J + J.T
+        x = coupled(J, rng)
+        values, vectors = np.linalg.eigh(J + x.T @ K @ x / N)
+        found.append([values[0], values[-1]])
+        fields.append((x @ vectors[:, 0]) ** 2 / N)
+    for end, values in (("below", np.array(found)[:, 0]), ("above", np.array(found)[:, 1])):
+        theory = sx.outliers(spikes, 1, side=end)
+        stderr = values.std(ddof=1) / np.sqrt(seeds)
+        assert theory.escaped[0] and stderr < 0.02 * abs(theory.location[0])
+        assert abs(values.mean() - theory.location[0]) < 4 * stderr
+    overlap = np.diag(sx.overlaps(spikes, 1, end="below")[0])
+    stderr = np.std(fields, axis=0, ddof=1) / np.sqrt(seeds)
+    assert np.abs((np.mean(fields, axis=0) - overlap) / stderr).max() < 4
+
+
+def test_gradient_of_an_outlier():
+    def location(p):
+        spikes = sx.SymmetricSpikes(ONE, p[1] * ONE, p[0] * ONE, p[2])
+        return sx.outliers(spikes, 1).location[0]
+
+    p = jnp.array([2.0, 0.1, 0.9])
+    slope, value = jax.grad(location)(p), jax.jit(location)
+    for i, h in enumerate(1e-3 * p):
+        e = jnp.zeros(3).at[i].set(h)
+        outer, inner = value(p + 2 * e) - value(p - 2 * e), value(p + e) - value(p - e)
+        np.testing.assert_allclose(slope[i], (8 * inner - outer) / (12 * h), rtol=1e-8)
+
+
+def test_bad_requests():
+    with pytest.raises(ValueError, match="`R` must be square like K of shape"):
+        sx.SymmetricSpikes(ONE, jnp.zeros((2, 2)), ONE)
+    with pytest.raises(ValueError, match="`sigma` must be positive, got -1.0"):
+        Semicircle(-1.0)
+    with pytest.raises(ValueError, match="`end` must be 'above' or 'below', got 'left'"):
+        sx.overlaps(sx.SymmetricSpikes(ONE, NONE, ONE), 1, end="left")
