@@ -43,6 +43,7 @@ from spectrax.spectrum import strengths as strengths
 from spectrax.spectrum import transfer_matrix as transfer_matrix
 from spectrax.training.coupling import CoupledSpikeModel as CoupledSpikeModel
 from spectrax.training.deep_linear import DeepLinear as DeepLinear
+from spectrax.training.hebbian import AntiHebbian as AntiHebbian
 from spectrax.training.solve import solve as solve
 from spectrax.training.wide import WideNetwork as WideNetwork
 from spectrax.transfer.gaps import TransferGaps as TransferGaps

@@ -45,7 +45,8 @@ class Ensemble(eqx.Module):
         order: correlation kernels.
         train_loss, test_loss: mean squared errors, (num_steps,); None where there is none.
         predictions, test_predictions: outputs at each step; None where there are none.
-        top_eigenvalues: largest eigenvalues of W^T W, (layers, spectrum_steps, num_top).
+        top_eigenvalues: largest eigenvalues of W^T W, (layers, spectrum_steps, num_top). Of a
+            symmetric W: its num_top largest, then its num_top smallest.
         spectrum_steps: numbers of updates at which spectra were taken.
         eigenvalues: all eigenvalues of W^T W of every layer at the last of these steps,
             (seeds, cols) for each layer; None if not asked for.
@@ -146,15 +147,18 @@ def _run(model, trainer: Trainer, key, stops, layers, num_top, everything, kerne
     """One network, trained from stop to stop."""
     network, tops, sharp = _start(trainer, key), {}, {}
     names = list(layers)
+    symmetric = any(record.name.endswith(".both") for record in model.task().plan().records)
+    extreme = _both_ends if symmetric else top_eigenvalues
     spectra: dict[str, Any] = {}
     for stop in sorted(set(stops)):
         network = _train((trainer, key, jnp.asarray(stop)), network)
-        found = [top_eigenvalues(model.matrix(network, n), num_top) for n in names]
+        found = [extreme(model.matrix(network, n), num_top) for n in names]
         tops[stop] = jnp.stack(found) if found else jnp.zeros((0, num_top))
         if kernel is not None:
             sharp[stop] = kernel_top(model, trainer, network, key, kernel)
         if everything and stop == max(stops):
-            spectra = {n: _all_eigenvalues(model.matrix(network, n)) for n in names}
+            every = np.linalg.eigvalsh if symmetric else _all_eigenvalues
+            spectra = {n: every(model.matrix(network, n)) for n in names}
             if kernel is not None:
                 values = kernel_eigenvalues(model, trainer, network, key, kernel)
                 spectra["kernel"] = np.asarray(values)
@@ -175,6 +179,12 @@ def _observables(network: Network) -> dict:
 
     seen = {k: mean(k, x) for k, x in network.seen.items()}
     return {"grams": {k: gram(x) for k, x in network.records.items()}, "seen": seen}
+
+
+def _both_ends(W: Float[Array, "n n"], count: int) -> Float[Array, " both"]:
+    """The largest and the smallest eigenvalues of a symmetric matrix."""
+    values = jnp.linalg.eigvalsh(W)
+    return jnp.concatenate([values[::-1][:count], values[:count]])
 
 
 def _all_eigenvalues(W: Float[Array, "n m"]) -> np.ndarray:

@@ -132,6 +132,39 @@ class TrainedWeights(eqx.Module):
         return CoupledSpikes(Ce, Cf, Re, Rf, K, self.aspect, sigma)
 
 
+class SymmetricWeights(eqx.Module):
+    r"""One symmetric matrix at every step.
+
+    $$W(t) = a(t) J + \frac1N \sum_{s<t} c_s(t)\, x_s x_s^\top$$
+
+    Args:
+        C: correlations of the fields x, (n, n).
+        R: their responses to the noise of $J x$, (n, n).
+        coordinates: row t holds $(a(t), c_0(t), \dots)$, shape (num_steps + 1, num_steps + 1).
+        sigma: standard deviation of the initial entries.
+
+    Source: theory page, section 2.2.
+    """
+
+    C: Float[Array, "n n"]
+    R: Float[Array, "n n"]
+    coordinates: Float[Array, "t1 t1"]
+    sigma: Float[Array, ""] = eqx.field(converter=_check.array)
+
+    @property
+    def num_steps(self) -> int:
+        """Number of updates."""
+        return self.coordinates.shape[-1] - 1
+
+    def at(self, step: int | Int[Array, ""]) -> SymmetricSpikes:
+        """The matrix after `step` updates; fields of later steps are masked."""
+        made = jnp.arange(self.num_steps) < step
+        C, R = (jnp.where(made[:, None] & made[None, :], x, 0.0) for x in (self.C, self.R))
+        theta = self.coordinates[step]
+        sigma, (R,) = theta[0] * self.sigma, responses_to(theta[0], R)
+        return SymmetricSpikes(C, R, jnp.diag(jnp.where(made, theta[1:], 0.0)), sigma)
+
+
 def responses_to(a: Float[Array, ""], *responses: Float[Array, "..."]):
     r"""Responses to the noise of aA instead of A; zero for a = 0, where there is no noise."""
     inverse = jnp.where(a == 0, 0.0, 1 / jnp.where(a == 0, 1.0, a))

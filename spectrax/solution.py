@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from spectrax.seam import CoupledSpikes, TrainedWeights
+from spectrax.seam import CoupledSpikes, SymmetricSpikes, SymmetricWeights, TrainedWeights
 from spectrax.training.base import AbstractDMFT
 from spectrax.training.order import Order
 
@@ -82,17 +82,21 @@ class Solution(eqx.Module):
         """Which W^layer are large random matrices."""
         return tuple(int(name[1:]) for name in self.order.layers)
 
-    def weights(self, layer: int) -> TrainedWeights:
+    def weights(self, layer: int) -> TrainedWeights | SymmetricWeights:
         """The weight matrix W^layer throughout training, for the spectral level."""
         layers = self.layers
         if layer not in layers and not -len(layers) <= layer < 0:
             known = f"between {layers[0]} and {layers[-1]}" if layers else "of a deeper network"
             raise ValueError(f"Argument `layer` must be {known}, got {layer}.")
         layer = layers[layer] if layer < 0 else layer
+        name = self.order.layers[layers.index(layer)]
         rows, cols = self.model.space_of(layer + 1), self.model.space_of(layer)
         dims, order = self.model.spaces(), self.order
         kernels = order.Ch[layer], order.Cg[layer + 1], order.Rh[layer], order.Rg[layer + 1]
-        (spike,) = order.plan.spikes_of(f"W{layer}")
+        (spike,) = order.plan.spikes_of(name)
+        if order.plan.record(f"{name}.both").width:
+            C, R = order.Ch[layer], order.Rh[layer]
+            return SymmetricWeights(C, R, self.coordinates, self.model.sigma)
         factor = jnp.ones(())
         if spike.weights is not None:
             factor = order.tapes[spike.weights].value.reshape(-1)  # (time * size,)
@@ -128,7 +132,9 @@ def _of_spikes(kernels, spike, num_steps: int):
     return Ch[h][:, h], Cg[g][:, g], Rh[h][:, g], Rg
 
 
-def spikes(solution: Solution, layer: int, step: int | Int[Array, ""]) -> CoupledSpikes:
+def spikes(
+    solution: Solution, layer: int, step: int | Int[Array, ""]
+) -> CoupledSpikes | SymmetricSpikes:
     r"""The weight $W^{layer}$ after `step` updates, as a random matrix with coupled spikes.
 
     Args:

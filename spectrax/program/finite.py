@@ -49,6 +49,8 @@ class FiniteOps(AbstractOps):
         rows, cols = self.sizes[matrix.rows], self.sizes[matrix.cols]
         if matrix.fresh or matrix.name not in self.store:
             entries = self._sample(matrix.name, (rows, cols), fresh=matrix.fresh)
+            if matrix.symmetric:
+                entries = (entries + entries.T) / jnp.sqrt(2.0)
             entries = entries * (matrix.sigma / jnp.sqrt(cols))
             if matrix.fresh:
                 return entries
@@ -105,7 +107,8 @@ class FiniteOps(AbstractOps):
         self._record(name, x)
 
     def recall(self, name: str, space: str, size: int) -> Field:
-        del size
+        if name not in self.memory:  # before the first step
+            return Field(space, jnp.zeros((size, self.sizes[space])))
         return Field(space, self.memory[name][self.t - 1] * (self.t > 0))
 
     def history(self, name: str, space: str, num: int) -> Field:

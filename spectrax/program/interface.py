@@ -12,22 +12,26 @@ class Matrix:
     r"""Handle of a random matrix inside a program; `A @ x` and `A.T @ g` apply it to fields.
 
     Entries are i.i.d. $\mathcal N(0, \sigma^2/\mathrm{cols})$. A *fresh* matrix is drawn again at
-    every step. A *trained* matrix adds the spikes that `append` gave it in earlier steps.
+    every step. A *trained* matrix adds the spikes that `append` gave it in earlier steps. A
+    *symmetric* one equals its transpose, with that variance off the diagonal.
     """
 
-    def __init__(self, ops, name, rows, cols, sigma=1.0, *, fresh=False, trained=False):
+    def __init__(
+        self, ops, name, rows, cols, sigma=1.0, *, fresh=False, trained=False, symmetric=False
+    ):
         self.ops, self.name, self.rows, self.cols = ops, name, rows, cols
         self.sigma, self.fresh, self.trained = sigma, fresh, trained
+        self.symmetric = symmetric
 
     @property
     def forward(self) -> str:
         """Name of the record of inputs x of `A @ x`."""
-        return f"{self.name}.forward"
+        return f"{self.name}.both" if self.symmetric else f"{self.name}.forward"
 
     @property
     def backward(self) -> str:
-        """Name of the record of inputs g of `A.T @ g`."""
-        return f"{self.name}.backward"
+        """Name of the record of inputs g of `A.T @ g`; a symmetric matrix has one record."""
+        return f"{self.name}.both" if self.symmetric else f"{self.name}.backward"
 
     @property
     def T(self) -> "Transposed":
@@ -103,6 +107,10 @@ class AbstractOps(abc.ABC):
     def weight(self, name: str, rows: str, cols: str, *, sigma=1.0) -> Matrix:
         """A trained random matrix."""
         return Matrix(self, name, rows, cols, sigma, trained=True)
+
+    def symmetric(self, name: str, space: str, *, sigma=1.0) -> Matrix:
+        """A trained symmetric random matrix."""
+        return Matrix(self, name, space, space, sigma, trained=True, symmetric=True)
 
     def vector(self, name: str, space: str, size: int, *, sigma=1.0) -> Vector:
         """`size` trained vectors, e.g. the readout."""

@@ -36,7 +36,7 @@ from spectrax.program.sampled_ops import SampledOps, SampledTape, other_record
 from spectrax.program.tapes import Numbers, Tapes
 
 COPIES = 4  # memory over that of tapes and normals; measured: 3.6
-ROUNDING = 1e-12  # resolution of linear programs, which have no sampling noise
+ROUNDING = 1e-8  # resolution of linear programs: finer ones lose digits in smooth trajectories
 
 
 class SampledLimit(eqx.Module):
@@ -72,7 +72,7 @@ class SampledLimit(eqx.Module):
         self.num_scrambles = _check.integer("num_scrambles", num_scrambles, 1)
         self.key, self.signs = key, bool(signs)
         if resolution is not None:
-            resolution = float(_check.between("resolution", resolution, ROUNDING, 1.0))
+            resolution = float(_check.between("resolution", resolution, 0.0, 1.0))
         self.resolution = resolution
         if signs and num_neurons % 4:
             raise ValueError(

@@ -33,7 +33,8 @@ class SampledTape(AbstractRows):
 def other_record(record: str) -> str:
     """The record of the opposite direction of a matrix."""
     name, direction = record.rsplit(".", 1)
-    return f"{name}.{'backward' if direction == 'forward' else 'forward'}"
+    opposite = {"forward": "backward", "backward": "forward", "both": "both"}
+    return f"{name}.{opposite[direction]}"
 
 
 class _Row(eqx.Module):

@@ -1,15 +1,15 @@
 """Outliers along a training, and the time at which the first of them leaves the bulk."""
 
-from functools import partial
+from functools import partial, singledispatch
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from spectrax import _check
-from spectrax.seam import CoupledSpikes, TrainedWeights
+from spectrax.seam import CoupledSpikes, SymmetricSpikes, SymmetricWeights, TrainedWeights
 from spectrax.spectrum.coupled import critical_strength
-from spectrax.spectrum.outlier import Outliers, classify
+from spectrax.spectrum.outlier import Outliers, classify, outliers
 from spectrax.spectrum.trajectory import CHUNK, strengths_at
 
 
@@ -79,7 +79,7 @@ def outlier_path(weights: TrainedWeights, count: int = 1, *, side: str = "above"
 
 
 @jax.jit
-def margin_path(weights: TrainedWeights) -> Float[Array, " steps"]:
+def margin_path(weights: TrainedWeights | SymmetricWeights) -> Float[Array, " steps"]:
     r"""Distance to the threshold, $\max\mathrm{Re}\,\theta^2 - a^2\sigma^2\sqrt{\alpha_W}$.
 
     Args:
@@ -111,14 +111,17 @@ def escape_time(solution, layer: int) -> Float[Array, ""]:
 
     Returns:
         First zero of the margin, interpolated linearly between steps 0 … T; +inf if there is none.
+        In steps; for models with a step length dt in units of time.
 
     Source: theory page, section 1.4.
     """
-    return escape_time_of(solution.weights(layer))
+    steps = escape_time_of(solution.weights(layer))
+    found = jnp.isfinite(steps)
+    return jnp.where(found, jnp.where(found, steps, 0.0) * solution.model.time_unit, jnp.inf)
 
 
 @jax.jit
-def escape_time_of(weights: TrainedWeights) -> Float[Array, ""]:
+def escape_time_of(weights: TrainedWeights | SymmetricWeights) -> Float[Array, ""]:
     r"""First zero of the linearly interpolated margin, with
     $dt_*/dp = -\partial_p\,\mathrm{margin} / \partial_t\,\mathrm{margin}$.
 
@@ -190,13 +193,34 @@ def _path(weights, count, sign):
     return jnp.concatenate([none, real]), jnp.concatenate([none, imag])
 
 
+@singledispatch
 def _margins(weights, steps):
     critical = jax.vmap(lambda step: critical_strength(_bulk(weights, step)))(steps)
     return strengths_at(weights, steps)[0][:, 0] - critical
 
 
+@_margins.register
+def _(weights: SymmetricWeights, steps):
+    """Of the outlier that is farther out, on either side."""
+
+    def at(step):
+        spikes = weights.at(step)
+        above = outliers(spikes, 1).strength[0]
+        below = -outliers(spikes, 1, side="below").strength[0]
+        return jnp.maximum(above, below) - critical_strength(spikes)
+
+    return jax.vmap(at)(steps)
+
+
+@singledispatch
 def _bulk(weights, step):
     """The weight after `step` updates without its spikes."""
     none = jnp.zeros((0, 0), weights.Ce.dtype)
     sigma = weights.coordinates[step, 0] * weights.sigma
     return CoupledSpikes(none, none, none, none, none, weights.aspect, sigma)
+
+
+@_bulk.register
+def _(weights: SymmetricWeights, step):
+    none = jnp.zeros((0, 0), weights.C.dtype)
+    return SymmetricSpikes(none, none, none, weights.coordinates[step, 0] * weights.sigma)

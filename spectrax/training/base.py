@@ -35,6 +35,11 @@ class AbstractDMFT(eqx.Module):
         """Whether sampled averages may be differentiated along their paths."""
         return True
 
+    @property
+    def time_unit(self) -> Float[Array, "*batch"] | float:
+        """Time of one step."""
+        return 1.0
+
     def coupling(self, step: int | Int[Array, ""]) -> Float[Array, "p q"] | None:
         """Coupling of the spikes after so many steps; None: that of the optimizer."""
         del step

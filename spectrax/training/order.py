@@ -71,13 +71,19 @@ def layer_records(plan: Plan) -> tuple[tuple[str | None, ...], tuple[str | None,
     whose record holds the backward fields of layer 1.
     """
     matrices = [name for name, _ in plan.spikes]
+    known = {record.name for record in plan.records}
+
+    def side(name: str, direction: str) -> str:
+        both = f"{name}.both"  # the one record of a symmetric matrix
+        return both if both in known else f"{name}.{direction}"
+
     explicit = any(record.name == "W0" for record in plan.records)
     forward: list[str | None] = [
         *([None] if explicit else []),
-        *(f"{name}.forward" for name in matrices),
+        *(side(name, "forward") for name in matrices),
         "w",
     ]
     if all(record.name != "w" for record in plan.records):
         forward[-1] = None
-    backward = [*(["W0"] if explicit else []), *(f"{name}.backward" for name in matrices)]
+    backward = [*(["W0"] if explicit else []), *(side(name, "backward") for name in matrices)]
     return tuple(forward), (None, *backward)
