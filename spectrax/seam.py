@@ -114,6 +114,11 @@ class TrainedWeights(eqx.Module):
         return self.coordinates.shape[-1] - 1
 
     @property
+    def time_unit(self) -> float:
+        """Time of one step."""
+        return 1.0
+
+    @property
     def num_classes(self) -> int:
         """Number of spikes added in each step."""
         return self.Ce.shape[-1] // self.num_steps
@@ -142,6 +147,7 @@ class SymmetricWeights(eqx.Module):
         R: their responses to the noise of $J x$, (n, n).
         coordinates: row t holds $(a(t), c_0(t), \dots)$, shape (num_steps + 1, num_steps + 1).
         sigma: standard deviation of the initial entries.
+        time_unit: time of one step.
 
     Source: theory page, section 2.2.
     """
@@ -150,6 +156,7 @@ class SymmetricWeights(eqx.Module):
     R: Float[Array, "n n"]
     coordinates: Float[Array, "t1 t1"]
     sigma: Float[Array, ""] = eqx.field(converter=_check.array)
+    time_unit: Float[Array, ""] = eqx.field(converter=_check.array, default=1.0)
 
     @property
     def num_steps(self) -> int:

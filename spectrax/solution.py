@@ -96,7 +96,8 @@ class Solution(eqx.Module):
         (spike,) = order.plan.spikes_of(name)
         if order.plan.record(f"{name}.both").width:
             C, R = order.Ch[layer], order.Rh[layer]
-            return SymmetricWeights(C, R, self.coordinates, self.model.sigma)
+            unit = self.model.time_unit
+            return SymmetricWeights(C, R, self.coordinates, self.model.sigma, unit)
         factor = jnp.ones(())
         if spike.weights is not None:
             factor = order.tapes[spike.weights].value.reshape(-1)  # (time * size,)

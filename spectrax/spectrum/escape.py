@@ -115,9 +115,10 @@ def escape_time(solution, layer: int) -> Float[Array, ""]:
 
     Source: theory page, section 1.4.
     """
-    steps = escape_time_of(solution.weights(layer))
+    weights = solution.weights(layer)
+    steps = escape_time_of(weights)
     found = jnp.isfinite(steps)
-    return jnp.where(found, jnp.where(found, steps, 0.0) * solution.model.time_unit, jnp.inf)
+    return jnp.where(found, jnp.where(found, steps, 0.0) * weights.time_unit, jnp.inf)
 
 
 @jax.jit
