@@ -43,7 +43,8 @@ class SampledLimit(eqx.Module):
     r"""The limit of nonlinear programs, by populations of sites (quasi-Monte Carlo).
 
     Errors fall almost like 1/S for smooth functions and few steps, like $1/\sqrt S$ at worst.
-    Linear programs come out exactly: first and second moments of the normals are exact.
+    Linear programs come out exactly while directions are well apart (first and second moments of
+    the normals are exact); where trajectories are very smooth, to about the root of `resolution`.
 
     Args:
         num_neurons: sites S of each layer; powers of two are best.
@@ -53,7 +54,7 @@ class SampledLimit(eqx.Module):
         signs: use every point with all signs of forward and backward noise: outputs are exactly
             zero at initialization, for lazy networks. Needs a multiple of four.
         resolution: share of the variance below which a new direction is dropped; None = 1/(2 S),
-            and rounding for linear programs.
+            and 1e-8 for linear programs.
 
     Raises:
         ValueError: one sentence naming the argument and its value.

@@ -1,5 +1,7 @@
 """Recurrent networks whose symmetric matrix learns while they run."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax.numpy as jnp
 import optax
@@ -50,7 +52,7 @@ class AntiHebbian(AbstractDMFT):
     sigma: Float[Array, "*batch"]
     decay: Float[Array, "*batch"]
     x0_variance: Float[Array, "*batch"]
-    activation: str = eqx.field(static=True)
+    activation: str | Callable = eqx.field(static=True)
     smooth: bool = eqx.field(static=True)
 
     def __init__(

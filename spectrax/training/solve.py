@@ -79,19 +79,20 @@ def solve(
     elif not isinstance(solver, AbstractSolver):
         solver = Iteration(solver)
     adjoint = CausalAdjoint() if adjoint is None else adjoint
-    plan = model.task().plan()
-    if isinstance(interpreter, GaussianLimit):
-        solution = _solve(model, interpreter.prepare(plan, model.num_steps), solver, adjoint)
-    else:
-        found = [
-            _solve(model, interpreter.prepare(plan, model.num_steps, k), solver, adjoint)
-            for k in range(interpreter.num_scrambles)
-        ]
-        solution = found[0] if len(found) == 1 else _average(found)
+    found = [_solve(model, prepared, solver, adjoint) for prepared in _prepared(model, interpreter)]
+    solution = found[0] if len(found) == 1 else _average(found)
     if throw and not isinstance(solution.result._value, jax.core.Tracer):
         if not bool(jnp.all(solution.result == RESULTS.successful)):
             raise RuntimeError(solution.message)
     return solution
+
+
+def _prepared(model: AbstractDMFT, interpreter: GaussianLimit | SampledLimit) -> list:
+    """The interpreter, ready for the model's program; once for each scramble."""
+    plan, n = model.task().plan(), model.num_steps
+    if isinstance(interpreter, GaussianLimit):
+        return [interpreter.prepare(plan, n)]
+    return [interpreter.prepare(plan, n, k) for k in range(interpreter.num_scrambles)]
 
 
 @eqx.filter_jit
