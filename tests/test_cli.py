@@ -285,3 +285,11 @@ def test_wide_networks_take_data_of_a_file(capsys, tmp_path):
     for file, sentence in ((path, "has no array `targets`"), (tmp_path / "none", "annot read")):
         assert main([*WIDE, "--data", str(file), "--out", str(tmp_path)]) == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_losses_that_blow_up_do_not_squeeze_the_others():
+    from spectrax.cli.transfer_figure import loss_limits
+
+    low, high = loss_limits(np.array([[0.5, 0.1, 1e155], [0.4, 0.2, np.inf]]), 0.05)
+    assert (low, high) == pytest.approx((0.025, 10.0))
+    assert loss_limits(np.array([[0.5, 0.1, 0.7]]), 0.05)[1] == pytest.approx(1.4)

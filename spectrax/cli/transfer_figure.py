@@ -34,15 +34,21 @@ def draw(report, eta: float):
             if column:
                 top.set_ylabel("")
                 bottom.set_ylabel("")
-        view = np.concatenate(list(report.losses.values()))
-        view = view[np.isfinite(view)]
-        axes[0, 0].set_ylim(0.5 * min(view.min(), best[:, 1].min()), 2 * view.max())
+        lowest = min(table.loss.min() for table in report.tables.values())
+        axes[0, 0].set_ylim(loss_limits(np.concatenate(list(report.losses.values())), lowest))
         axes[0, 0].plot([], [], ":", color="0.3", lw=0.9, label="largest stable")
         axes[0, 0].plot([], [], "o", ms=5, mfc="white", mec="0.3", label="optimal")
         axes[0, 0].legend(loc="lower left")
         fig.draw_without_rendering()
     plt.close(fig)
     return fig
+
+
+def loss_limits(losses, lowest: float) -> tuple[float, float]:
+    """Limits of the loss axis; what blows up leaves at ten times the losses of the lowest rate."""
+    view = losses[np.isfinite(losses)]
+    top = losses[:, 0][np.isfinite(losses[:, 0])].max(initial=lowest)
+    return 0.5 * min(view.min(initial=lowest), lowest), 2 * min(view.max(initial=top), 10 * top)
 
 
 def draw_table(lrs, losses, gaps):
