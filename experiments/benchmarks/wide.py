@@ -5,12 +5,18 @@ neuron with them, run the neurons through the whole training, average new kernel
 repeat. Depth 3, tanh, 20 steps, 8 samples. Error: root mean square deviation of the last kernel of
 activations from a much larger run, relative to its root mean square. As errors fall at least like
 one over the root of the sites, time * error^2 compares cost at equal error; no compilation.
+
+Then time and peak memory of one solve against sites S and directions K = steps * samples, each in a
+process of its own.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import platform
+import resource
+import subprocess
 import sys
 import time
 
@@ -42,6 +48,15 @@ FULL = {
     "sites": (1000, 10000),
     "damping": 0.5,
     "rounds": 30,
+    "scaling": (
+        (4096, 10),
+        (4096, 20),
+        (4096, 40),
+        (4096, 80),
+        (8192, 20),
+        (16384, 20),
+        (32768, 20),
+    ),
 }
 QUICK = FULL | {
     "num_steps": 4,
@@ -51,6 +66,7 @@ QUICK = FULL | {
     "repeats": 2,
     "sites": (100,),
     "rounds": 4,
+    "scaling": ((256, 4),),
 }
 
 
@@ -164,15 +180,49 @@ def row(name: str, runs: list, reference) -> dict:
     return {"name": name, "error": error, "seconds": seconds, "seconds_at_0.3_percent": cost}
 
 
+def peak_bytes() -> int:
+    """Largest memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def one_solve(settings: dict, num_neurons: int, num_steps: int) -> None:
+    """Print seconds without compilation and the memory that one solve adds to the process."""
+    model = build(settings | {"num_steps": num_steps})
+    sampled(build(settings | {"num_steps": 2}), 256, 0)  # what any solve needs
+    before = peak_bytes()
+    sampled(model, num_neurons, 0)  # compiles
+    seconds = min(sampled(model, num_neurons, 1)[1] for _ in range(2))
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes() - before}))
+
+
+def scaling(settings: dict, quick: bool) -> list[dict]:
+    """Time and memory against sites and directions."""
+    out = []
+    for num, steps in settings["scaling"]:
+        command = [sys.executable, __file__, "--one", str(num), str(steps)]
+        command += ["--quick"] if quick else []
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        plan = build(settings | {"num_steps": steps}).task().plan()
+        size = {"neurons": num, "directions": steps * settings["samples"]}
+        found = json.loads(done.stdout.splitlines()[-1])
+        out.append(size | found | {"estimated_bytes": memory(plan, steps, num)})
+    return out
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("spectrax-results"))
     parser.add_argument("--quick", action="store_true", help="tiny: does it run at all?")
+    parser.add_argument("--one", type=int, nargs=2, metavar=("SITES", "STEPS"), help="one solve")
     args = parser.parse_args()
     sx.enable_x64()
-    args.out.mkdir(parents=True, exist_ok=True)
     settings = QUICK if args.quick else FULL
+    if args.one:
+        one_solve(settings, *args.one)
+        return
+    args.out.mkdir(parents=True, exist_ok=True)
     model, plan = build(settings), build(settings).task().plan()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     reference = np.mean([sampled(model, settings["reference"], 100 + k)[0] for k in range(2)], 0)
@@ -194,6 +244,7 @@ def main() -> None:
         "settings": settings,
         "machine": {"cores": os.cpu_count(), "platform": platform.platform(), "load": load},
         "rows": rows,
+        "scaling": scaling(settings, args.quick),
         "ratio": best["damped"] / best["sampled"],
         "versions": files.versions(),
     }
@@ -203,6 +254,11 @@ def main() -> None:
         print(
             f"{found['name']:<34} error {found['error']:.2%}, {found['seconds']:.2f} s, "
             f"at 0.3 %: {found['seconds_at_0.3_percent']:.1f} s"
+        )
+    for found in record["scaling"]:
+        print(
+            f"S = {found['neurons']}, K = {found['directions']}: {found['seconds']:.2f} s, "
+            f"{found['peak_bytes'] / 1e9:.2f} GB (estimate {found['estimated_bytes'] / 1e9:.2f})"
         )
     print(f"damped iteration / sampled limit at equal error: {record['ratio']:.0f}")
     print("written:", path)

@@ -2,17 +2,17 @@ r"""The limit of a program with elementwise functions, by populations of sites.
 
 A field of the limit is a population of S sites. The vectors x to which a matrix A is applied are
 orthogonalised one after the other, $x_j = \sum_k \ell_{jk} q_k$; each direction q brings its own
-standard normals, one for each site, and
+standard normals $\xi$, one for each site, and so do the directions $q'$ of the vectors
+$g_i = \sum_k \ell'_{ik} q'_k$ to which $A^\top$ was applied. The matrix is what they say together,
 
-$$A x_j = \sigma \sum_k \ell_{jk}\, \xi_k + \sigma^2 \sum_i
-  \Big\langle \frac{\partial x_j}{\partial r_i} \Big\rangle g_i , \qquad
+$$A x = \sigma \sum_k \langle q_k x \rangle\, \xi_k
+  + \frac{\sigma^2}{\sigma_r} \sum_k \langle \xi'_k x \rangle\, q'_k , \qquad
   \Big\langle \frac{\partial x}{\partial r_i} \Big\rangle
-  = \sum_k \langle x\, \xi'_k \rangle\, (\ell'^{-1})_{ki} / \sigma_r ,$$
+  = \sum_k \langle \xi'_k x \rangle\, (\ell'^{-1})_{ki} / \sigma_r ,$$
 
-with $g_i = \sum_k \ell'_{ik} q'_k$ the vectors to which $A^\top$ was applied and
-$r_i = \sigma_r \sum_k \ell'_{ik} \xi'_k$ the noise born then. The average of a derivative is a
-covariance with the normals (Stein's lemma): no derivative of the program is taken, so kinks do no
-harm.
+with $r_i = \sigma_r \sum_k \ell'_{ik} \xi'_k$ the noise of $A^\top g_i$. The average of a
+derivative is a covariance with the normals (Stein's lemma): no derivative of the program is taken,
+so kinks do no harm.
 A direction whose share of a vector's variance is below the resolution of the sites is dropped: its
 responses would be noise of order $1/\sqrt S$ in a vector of norm one, and many such directions (a
 smooth trajectory has hundreds) make outliers of their own.
@@ -26,17 +26,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from spectrax import _check
 from spectrax._memory import available_memory
 from spectrax.program.normals import standard_normals
 from spectrax.program.plan import Plan, Record, Variances
-from spectrax.program.sampled_ops import SampledOps, SampledTape, other_record
+from spectrax.program.sampled_ops import SampledOps, SampledTape, gram_schmidt, other_record
 from spectrax.program.tapes import Numbers, Tapes
 
-COPIES = 4  # memory over that of tapes and normals; measured: 3.6
-ROUNDING = 1e-8  # resolution of linear programs: finer ones lose digits in smooth trajectories
+COPIES = 4  # memory over that of tapes and normals; measured: 2.9-4
+ROUNDING = 1e-8  # resolution of linear programs; below it a vector has no responses of its own
 
 
 class SampledLimit(eqx.Module):
@@ -44,7 +45,8 @@ class SampledLimit(eqx.Module):
 
     Errors fall almost like 1/S for smooth functions and few steps, like $1/\sqrt S$ at worst.
     Linear programs come out exactly while directions are well apart (first and second moments of
-    the normals are exact); where trajectories are very smooth, to about the root of `resolution`.
+    the normals are exact); where trajectories are very smooth, to about the root of `resolution`
+    (a finer one improves kernels, but not responses to nearly dependent vectors).
 
     Args:
         num_neurons: sites S of each layer; powers of two are best.
@@ -102,7 +104,7 @@ class SampledLimit(eqx.Module):
 
 def memory(plan: Plan, n: int, num_neurons: int) -> int:
     """Bytes needed for a program of n steps, the copies on the way included."""
-    widths = sum(record.width * (2 if record.noise else 1) for record in plan.records)
+    widths = sum(record.width * (3 if record.noise else 1) for record in plan.records)
     fixed = sum(size for *_, size in plan.constants)
     kernels = sum((n * record.width) ** 2 * 2 for record in plan.records if record.noise)
     return 8 * COPIES * (num_neurons * (n * widths + fixed) + kernels)
@@ -159,10 +161,11 @@ class Sites(eqx.Module):
         def tape(record: Record) -> SampledTape:
             values = jnp.zeros((n, record.width, self.num_neurons))
             if record.noise is None:
-                return SampledTape(values, None, None)
+                return SampledTape(values, None, None, None)
             total, other = steps[record.name], plan.record(other_record(record.name)).width
             factor = jnp.zeros((n, record.width, total * record.width))
-            return SampledTape(values, factor, jnp.zeros((n, record.width, total * other)))
+            slopes = jnp.zeros((n, record.width, total * other))
+            return SampledTape(values, values, factor, slopes)
 
         numbers = {name: Numbers(jnp.zeros((n, *shape))) for name, shape in plan.weights}
         return {record.name: tape(record) for record in plan.records} | numbers
@@ -178,12 +181,28 @@ class Sites(eqx.Module):
     def order(self, tapes: Tapes) -> dict:
         """Kernels only: populations are dropped."""
 
-        def kernels(tape):
+        def kernels(name, tape):
             if isinstance(tape, Numbers):
                 return tape
             flat = tape.values.reshape(-1, tape.values.shape[-1])
             gram = flat @ flat.T / flat.shape[-1]
-            R = tape.coefficients
-            return Kernels(gram, None if R is None else R.reshape(len(flat), -1))
+            if tape.slopes is None:
+                return Kernels(gram, None)
+            slopes, other = tape.slopes.reshape(len(flat), -1), tapes.get(other_record(name))
+            return Kernels(gram, slopes if other is None else _responses(slopes, other))
 
-        return {name: kernels(tape) for name, tape in tapes.items()}
+        return {name: kernels(name, tape) for name, tape in tapes.items()}
+
+
+def _responses(slopes: Float[Array, "n m"], other: SampledTape) -> Float[Array, "n m"]:
+    """Averaged derivatives in the noise of the vectors, from those in the normals.
+
+    Vectors nearly dependent on earlier ones get none: only sums of theirs matter, and huge
+    responses that cancel in them would cost the digits of a spectrum.
+    """
+    n, width, total = other.factor.shape
+    factor = other.factor.reshape(n * width, total)
+    q, L = gram_schmidt(factor, ROUNDING * jnp.mean(factor**2, axis=1))
+    safe = L + jnp.diag(jnp.where(jnp.diagonal(L) > 0, 0.0, 1.0))
+    R = solve_triangular(safe, (slopes @ q.T / total).T, lower=True, trans=1).T
+    return jnp.pad(R, ((0, 0), (0, slopes.shape[1] - n * width)))

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program.field import Field
@@ -20,14 +19,16 @@ class SampledTape(AbstractRows):
 
     Args:
         values: the populations, (time, width, sites).
-        factor: their coefficients on the orthogonal directions, (time, width, time * width).
-        coefficients: their averaged derivatives in the noise of the other direction of the matrix,
-            (time, width, time * its width).
+        directions: what is new in each, orthonormal; zero if dropped, (time, width, sites).
+        factor: coefficients of the fields on the directions, (time, width, time * width).
+        slopes: averaged derivatives of the fields in the normals of the other direction of the
+            matrix, over sigma, (time, width, time * its width).
     """
 
     values: Float[Array, "*t width sites"]
+    directions: Float[Array, "*t width sites"] | None
     factor: Float[Array, "*t width n"] | None
-    coefficients: Float[Array, "*t width m"] | None
+    slopes: Float[Array, "*t width m"] | None
 
 
 def other_record(record: str) -> str:
@@ -42,15 +43,15 @@ class _Row(eqx.Module):
 
     Args:
         values: populations, (count, sites).
-        past: coefficients on directions of earlier steps, (count, time * width).
-        block: coefficients on directions of this step, (count, width).
-        coefficients: averaged derivatives, (count, time * width of the other record).
+        directions: what is new in them, (count, sites).
+        factor: coefficients on all directions, (count, time * width).
+        slopes: averaged derivatives, (count, time * width of the other record).
     """
 
     values: Float[Array, "count sites"]
-    past: Float[Array, "count n"]
-    block: Float[Array, "count width"]
-    coefficients: Float[Array, "count m"]
+    directions: Float[Array, "count sites"]
+    factor: Float[Array, "count n"]
+    slopes: Float[Array, "count m"]
 
     @property
     def count(self) -> int:
@@ -95,7 +96,7 @@ class SampledOps(AbstractLimitOps):
 
     def _empty(self, record: Record) -> _Row:
         other = self.plan.record(other_record(record.name)).width if record.noise else 0
-        shapes = (self.sites, self.n * record.width, record.width, self.n * other)
+        shapes = (self.sites, self.sites, self.n * record.width, self.n * other)
         return _Row(*(jnp.zeros((0, size)) for size in shapes))
 
     # what earlier steps left, (time * width, …), zero where it may not be read
@@ -105,14 +106,16 @@ class SampledOps(AbstractLimitOps):
         x = jnp.where(self.earlier[:, None, None], x, 0.0)
         return x.reshape(-1, x.shape[-1])
 
-    def _factor(self, record: str) -> Float[Array, "n n"]:
-        return self._past(record, "factor")[:, : self.n * self.plan.record(record).width]
-
     def _noise(self, record: str) -> tuple:
         """Normals of earlier and of this step: (time * width, sites), (width, sites)."""
         width = self.plan.record(record).width
         z = self.normals[record]
         return z[: self.n * width], jax.lax.dynamic_slice_in_dim(z, self.t * width, width)
+
+    def _placed(self, x: Float[Array, "k count"], width: int) -> Float[Array, "k n"]:
+        """Numbers that belong to this step, among those of all steps."""
+        x = jnp.pad(x, ((0, 0), (0, width - x.shape[-1])))
+        return (self.here[:, None] * x[:, None, :]).reshape(len(x), -1)
 
     # fields
 
@@ -168,48 +171,51 @@ class SampledOps(AbstractLimitOps):
 
     def _apply(self, matrix: Matrix, x: Field, record: str, other: str) -> Field:
         """Noise plus response plus spikes; `other` is the record of the opposite direction."""
-        inner = x.data @ self._past(record).T / self.sites  # (k, time * width)
-        past, block = self._orthogonalise(record, x, inner)
-        early, now = self._noise(record)
         variance, a = self.variances.born[record], self.a if matrix.trained else 1.0
-        noise = jnp.sqrt(variance) * (past @ early + block @ now)
+        early, now = self._noise(record)
+        past, block, new = self._orthogonalise(record, x)
+        y = a * jnp.sqrt(variance) * (past @ early + block @ now[: block.shape[-1]])
 
-        response, response_now = self._response(x, other)
-        y = a * noise
+        slopes, slopes_now = self._slopes(x, other)
         if other in self.now:
-            weight = a * variance * response
-            if matrix.trained:
-                rho = variance / self.variances.born[matrix.forward]
-                weight = weight + rho * self._spikes(matrix, record, inner)
-            now = a * variance * response_now
-            y = y + weight @ self._past(other) + now @ self.now[other].values
-        self._enter(record, x, past, block, response, response_now)
+            response = slopes @ self._past(other, "directions")
+            y = y + a * variance * (response + slopes_now @ self.now[other].directions)
+        if matrix.trained and other in self.now:
+            inner = x.data @ self._past(record).T / self.sites  # (k, time * width)
+            rho = variance / self.variances.born[matrix.forward]
+            y = y + rho * self._spikes(matrix, record, inner) @ self._past(other)
+
+        factor = past + self._placed(block, self.plan.record(record).width)
+        slopes = slopes + self._placed(slopes_now, self.plan.record(other).width)
+        row = _Row(x.data, new, factor, slopes)
+        self.now[record] = jax.tree.map(lambda *xs: jnp.concatenate(xs), self.now[record], row)
         return Field(self.plan.record(record).noise, y)
 
-    def _orthogonalise(self, record: str, x: Field, inner):
-        """Coefficients on directions of earlier steps and of this one; new ones are made."""
-        row = self.now[record]
-        past = _solve_lower(self._factor(record), inner.T).T
-        count, k = row.count, x.size
-        among = x.data @ row.values.T / self.sites - past @ row.past.T  # (k, count)
-        old = _solve_lower(row.block[:, :count], among.T).T
-        own = x.data @ x.data.T / self.sites
-        rest = own - past @ past.T - old @ old.T
-        new = _cholesky(rest, self.resolution * jnp.diagonal(own))
-        missing = jnp.zeros((k, row.block.shape[-1] - count - k))
-        return past, jnp.concatenate([old, new, missing], axis=1)
+    def _orthogonalise(self, record: str, x: Field):
+        """Coefficients on directions of earlier steps and of this one, and the new directions.
 
-    def _response(self, x: Field, other: str):
-        """Averaged derivatives in the noise that a record made, earlier and in this step."""
-        if not self.plan.record(other).width:
+        Twice is enough: what the first pass leaves of the old directions is rounding.
+        """
+        early, now = self._past(record, "directions"), self.now[record].directions
+        rest, past, old = x.data, 0.0, 0.0
+        for _ in range(2):
+            part, part_now = rest @ early.T / self.sites, rest @ now.T / self.sites
+            rest = rest - part @ early - part_now @ now
+            past, old = past + part, old + part_now
+        least = self.resolution * jnp.mean(x.data**2, axis=-1)
+        new, block = gram_schmidt(rest, least)
+        return past, jnp.concatenate([old, block], axis=1), new
+
+    def _slopes(self, x: Field, other: str):
+        """Averaged derivatives in the normals that a record used, earlier and in this step."""
+        width = self.plan.record(other).width
+        if not width:
             return jnp.zeros((x.size, 0)), jnp.zeros((x.size, 0))
         early, now = self._noise(other)
-        row, factor = self.now[other], self._factor(other)
-        count = row.count
-        late = _solve_lower(row.block[:, :count], (x.data @ now[:count].T / self.sites).T, trans=1)
-        moments = x.data @ early.T / self.sites - late.T @ row.past
-        scale = jnp.sqrt(self.variances.born[other])
-        return _solve_lower(factor, moments.T, trans=1).T / scale, late.T / scale
+        scale = self.sites * jnp.sqrt(self.variances.born[other])
+        known = jnp.repeat(self.earlier, width)
+        slopes = jnp.where(known, x.data @ early.T / scale, 0.0)
+        return slopes, x.data @ now[: self.now[other].count].T / scale
 
     def _spikes(self, matrix: Matrix, record: str, inner) -> Float[Array, "k m"]:
         """Weights of the other record's fields in sum_s c_s <h_s, x> g_s (or its transpose)."""
@@ -225,16 +231,6 @@ class SampledOps(AbstractLimitOps):
             weight = weight + term @ spike.pick(width, not forward).T
         return weight.reshape(k, -1)
 
-    def _enter(self, record: str, x: Field, past, block, response, response_now) -> None:
-        """Enter x in a record."""
-        row, k = self.now[record], x.size
-        width = self.plan.record(other_record(record)).width
-        missing = jnp.zeros((k, width - response_now.shape[-1]))
-        now = jnp.concatenate([response_now, missing], axis=1)
-        placed = (self.here[:, None] * now[:, None, :]).reshape(k, -1)
-        new = _Row(x.data, past, block, response + placed)
-        self.now[record] = jax.tree.map(lambda *xs: jnp.concatenate(xs), row, new)
-
     # result
 
     def rows(self) -> Tapes:
@@ -243,19 +239,15 @@ class SampledOps(AbstractLimitOps):
 
     def _row(self, record: Record) -> SampledTape:
         row, tape = self.now[record.name], self.tapes[record.name]
+        parts = (row.values, row.directions, row.factor, row.slopes)
+        if record.noise is None:
+            parts = (row.values, None, None, None)
 
         def fill(x, like):
             missing = [(0, want - have) for want, have in zip(like.shape[1:], x.shape, strict=True)]
             return jnp.pad(x, missing)
 
-        values = fill(row.values, tape.values)
-        if record.noise is None:
-            return SampledTape(values, None, None)
-        placed = self.here[:, None] * row.block[:, None, :]
-        factor = row.past + placed.reshape(row.past.shape)
-        return SampledTape(
-            values, fill(factor, tape.factor), fill(row.coefficients, tape.coefficients)
-        )
+        return jax.tree.map(fill, SampledTape(*parts), tape)
 
     def finite(self) -> Bool[Array, ""]:
         """Whether all is finite."""
@@ -263,25 +255,19 @@ class SampledOps(AbstractLimitOps):
         return jnp.isfinite(jnp.stack(norms)).all()
 
 
-def _solve_lower(L: Float[Array, "n n"], b: Float[Array, "n k"], trans: int = 0):
-    """Solve L x = b (or with its transpose); directions that were dropped get zero."""
-    if not L.shape[0]:
-        return b
-    used = jnp.diagonal(L) > 0
-    safe = L + jnp.diag(jnp.where(used, 0.0, 1.0))
-    b = jnp.where(used[:, None], b, 0.0)
-    return jnp.where(used[:, None], solve_triangular(safe, b, lower=True, trans=trans), 0.0)
+def gram_schmidt(x: Float[Array, "k sites"], least: Float[Array, " k"]):
+    """Orthonormal directions q of x, and its coefficients on them; small rests are dropped."""
 
+    def step(q, this):
+        k, x, least = this
+        c, rest = jnp.zeros(len(q)), x
+        for _ in range(2):
+            part = q @ rest / x.size
+            c, rest = c + part, rest - part @ q
+        square = jnp.mean(rest**2)
+        keep = square > least
+        norm = jnp.sqrt(jnp.where(keep, square, 1.0))
+        q = q.at[k].set(jnp.where(keep, rest / norm, 0.0))
+        return q, c.at[k].set(jnp.where(keep, norm, 0.0))
 
-def _cholesky(C: Float[Array, "k k"], least: Float[Array, " k"]) -> Float[Array, "k k"]:
-    """Lower factor of a covariance; pivots up to `least` are dropped."""
-
-    def step(C, k):
-        pivot = C[k, k]
-        keep = pivot > least[k]
-        column = jnp.where(keep, C[:, k] / jnp.sqrt(jnp.where(keep, pivot, 1.0)), 0.0)
-        column = jnp.where(jnp.arange(len(C)) >= k, column, 0.0)
-        return C - column[:, None] * column[None, :], column
-
-    _, columns = jax.lax.scan(step, C, jnp.arange(len(C)))
-    return columns.T
+    return jax.lax.scan(step, jnp.zeros_like(x), (jnp.arange(len(x)), x, least))

@@ -77,6 +77,16 @@ def test_both_interpreters_agree_on_linear_networks():
     np.testing.assert_allclose(*location, rtol=1e-4)
 
 
+def test_fine_resolutions_keep_their_digits_on_smooth_trajectories():
+    """Sixty vectors, few of them independent: rounding must not grow from one to the next."""
+    model = sx.AntiHebbian(60, dt=0.05, mu=-0.2, kappa=1.0)
+    exact = sx.solve(model).observed["activity"]
+    for resolution in (1e-8, 1e-12, 1e-20):
+        interpreter = sx.SampledLimit(512, key=jax.random.key(0), resolution=resolution)
+        sampled = sx.solve(model, interpreter=interpreter).observed["activity"]
+        np.testing.assert_allclose(sampled, exact, rtol=5 * resolution**0.5 + 1e-10)
+
+
 def test_derivatives_of_outlier_and_escape_time():
     def observed(p):
         model = sx.AntiHebbian(25, mu=p[0], kappa=p[1], sigma=p[2], decay=p[3], dt=p[4])

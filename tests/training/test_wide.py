@@ -108,26 +108,29 @@ def test_kinks_need_steins_lemma():
     assert losses[9] < 0.04
 
 
-@pytest.mark.parametrize("activation", ["erf", "relu"])
-def test_lazy_networks_follow_their_tangent_kernel(activation):
-    """Depth 1: f(t + 1) = f(t) + eta/B K Delta with the closed kernel."""
+@pytest.mark.parametrize(("activation", "depth"), [("erf", 1), ("relu", 1), ("erf", 3)])
+def test_lazy_networks_follow_their_tangent_kernel(activation, depth):
+    """f(t + 1) = f(t) + eta/B K Delta, K = sum_l Phi^l prod_{k > l} slope^k, in closed form."""
     X, y = np.array(SMALL["inputs"]), np.array(SMALL["targets"])
-    solution = solved(1, 6, 16384, gamma0=1e-3, activation=activation, signs=True, **SMALL)
-    C = X @ X.T / X.shape[1]
-    norm = np.sqrt(np.diag(C))
-    if activation == "relu":
-        cosine = C / np.outer(norm, norm)
-        angle = np.arccos(np.clip(cosine, -1, 1))
-        slope = (np.pi - angle) / (2 * np.pi)
-        phi = np.outer(norm, norm) * (np.sin(angle) + (np.pi - angle) * cosine) / (2 * np.pi)
-    else:
-        scale = 1 + 2 * np.diag(C)
-        phi = 2 / np.pi * np.arcsin(2 * C / np.sqrt(np.outer(scale, scale)))
-        slope = 4 / np.pi / np.sqrt(np.outer(scale, scale) - 4 * C**2)
+    options = SMALL | {"gamma0": 1e-3, "activation": activation}
+    solution = solved(depth, 6, 16384, signs=True, **options)
+    phi = K = X @ X.T / X.shape[1]
+    for _ in range(depth):
+        norm = np.sqrt(np.diag(phi))
+        if activation == "relu":
+            size, cosine = np.outer(norm, norm), phi / np.outer(norm, norm)
+            angle = np.arccos(np.clip(cosine, -1, 1))
+            slope = (np.pi - angle) / (2 * np.pi)
+            phi = size * (np.sin(angle) + (np.pi - angle) * cosine) / (2 * np.pi)
+        else:
+            scale = np.outer(1 + 2 * norm**2, 1 + 2 * norm**2)
+            slope = 4 / np.pi / np.sqrt(scale - 4 * phi**2)
+            phi = 2 / np.pi * np.arcsin(2 * phi / np.sqrt(scale))
+        K = phi + slope * K
     f = np.zeros(2)
     for t in range(6):
         np.testing.assert_allclose(solution.predictions[t], f, atol=2e-3 * np.abs(y).max())
-        f = f + 0.3 / 2 * (phi + slope * C) @ (y - f)
+        f = f + 0.3 / 2 * K @ (y - f)
 
 
 def test_whitened_linear_network_aligns_its_features():
