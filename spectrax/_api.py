@@ -2,6 +2,8 @@
 
 from spectrax.comparison import Comparison as Comparison
 from spectrax.comparison import compare as compare
+from spectrax.continuous import Flow as Flow
+from spectrax.continuous import flow as flow
 from spectrax.ensemble import Ensemble as Ensemble
 from spectrax.ensemble import Estimate as Estimate
 from spectrax.ensemble import simulate as simulate

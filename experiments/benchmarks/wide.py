@@ -225,6 +225,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     model, plan = build(settings), build(settings).task().plan()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    sizes = scaling(settings, args.quick)  # first: a child counts the memory of its parent
     reference = np.mean([sampled(model, settings["reference"], 100 + k)[0] for k in range(2)], 0)
     rows = []
     for num in settings["neurons"]:
@@ -244,7 +245,7 @@ def main() -> None:
         "settings": settings,
         "machine": {"cores": os.cpu_count(), "platform": platform.platform(), "load": load},
         "rows": rows,
-        "scaling": scaling(settings, args.quick),
+        "scaling": sizes,
         "ratio": best["damped"] / best["sampled"],
         "versions": files.versions(),
     }

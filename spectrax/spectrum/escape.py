@@ -46,7 +46,9 @@ def strength_path(weights: TrainedWeights, count: int = 1) -> Float[Array, "step
 
 
 @partial(jax.jit, static_argnames=("count", "side"))
-def outlier_path(weights: TrainedWeights, count: int = 1, *, side: str = "above") -> Outliers:
+def outlier_path(
+    weights: TrainedWeights | SymmetricWeights, count: int = 1, *, side: str = "above"
+) -> Outliers:
     """Outliers after t = 0 … T updates, as `outliers` reports them for one step.
 
     Args:
@@ -72,8 +74,10 @@ def outlier_path(weights: TrainedWeights, count: int = 1, *, side: str = "above"
         [4.0, 4.0, 4.9506]
     """
     _check.one_of("side", side, ("above", "below"))
-    real, imag = _path(weights, count, 1.0 if side == "above" else -1.0)
     steps = jnp.arange(weights.num_steps + 1)
+    if isinstance(weights, SymmetricWeights):
+        return jax.lax.map(lambda step: outliers(weights.at(step), count, side=side), steps)
+    real, imag = _path(weights, count, 1.0 if side == "above" else -1.0)
     bulk = jax.vmap(lambda step: _bulk(weights, step))(steps)
     return jax.vmap(lambda *args: classify(*args, side))(bulk, real, imag)
 
