@@ -27,8 +27,8 @@ FULL = {
 }
 QUICK = FULL | {
     "kappas": (2.0, 3.0),
-    "steps": (6, 12, 24),
-    "compared": 12,
+    "steps": (15, 30, 60),
+    "compared": 15,
     "size": 40,
     "num_seeds": 2,
     "spectra": 3,
@@ -38,6 +38,12 @@ QUICK = FULL | {
 def build(settings: dict, kappa: float, num_steps: int) -> sx.AntiHebbian:
     """The model with so many steps in the given time."""
     return sx.AntiHebbian(num_steps, dt=settings["time"] / num_steps, kappa=kappa, **MODEL)
+
+
+def smallest(ensemble: sx.Ensemble) -> sx.Estimate:
+    """Smallest eigenvalue at the steps at which spectra were taken."""
+    tops = ensemble.top_eigenvalues
+    return sx.Estimate(np.asarray(tops.mean)[0, :, 1], np.asarray(tops.stderr)[0, :, 1])
 
 
 def at_equal_steps(settings: dict, key, verdict: Verdict) -> dict:
@@ -59,10 +65,9 @@ def at_equal_steps(settings: dict, key, verdict: Verdict) -> dict:
         out[kappa] = solution, path, ensemble
         stops = np.array(ensemble.spectrum_steps)
         clear = np.asarray(path.strength[stops, 0] < -1.3 * MODEL["sigma"])
-        lowest = [
-            x[0, :, 1] for x in (ensemble.top_eigenvalues.mean, ensemble.top_eigenvalues.stderr)
-        ]
-        verdict.measure("outliers", path.location[stops, 0][clear], *(x[clear] for x in lowest))
+        lowest = smallest(ensemble)
+        parts = path.location[stops, 0], lowest.mean, lowest.stderr
+        verdict.measure("outliers", *(x[clear] for x in parts))
         activity = solution.observed["activity"]
         kernel = ensemble.order.Ch[0]
         verdict.measure("activity", activity, jnp.diag(kernel.mean), jnp.diag(kernel.stderr))
@@ -98,10 +103,8 @@ def draw_paths(ax, settings: dict, compared: dict) -> None:
         dt = float(solution.model.dt)
         time = dt * np.arange(path.location.shape[0])
         ax.plot(time, path.location[:, 0], "--", color=color, label=rf"$\kappa$ = {kappa:g}")
-        tops = ensemble.top_eigenvalues
-        estimate = sx.Estimate(np.asarray(tops.mean)[0, :, 1], np.asarray(tops.stderr)[0, :, 1])
         stops = dt * np.array(ensemble.spectrum_steps)
-        draw_ensemble(ax, stops, estimate, color=color, points=True)
+        draw_ensemble(ax, stops, smallest(ensemble), color=color, points=True)
         escape = float(sx.escape_time(solution, 0))
         if np.isfinite(escape):
             ax.plot(escape, -2 * MODEL["sigma"], "o", ms=5, mfc="white", mec=color, zorder=5)
@@ -117,9 +120,9 @@ def draw_limit(ax, error_ax, found: dict, times) -> None:
     for k, color in enumerate(plotting.sequence(len(times), "plasma")):
         label = f"time {times[k]:g}"
         ax.plot(found["dt"], found["outliers"][:, k], "o--", ms=3.5, color=color, label=label)
-        ax.plot(0, found["limit"][k], "x", ms=6, color=color)
+        ax.plot(0, found["limit"][k], "x", ms=4.5, mew=1.2, color="black", zorder=6)
         ax.errorbar(
-            0, found["mean"][k], found["stderr"][k], fmt="s", ms=4, capsize=3, color=color, mfc="w"
+            0, found["mean"][k], found["stderr"][k], fmt="s", ms=8, capsize=5, color=color, mfc="w"
         )
         error = np.abs(found["outliers"][:, k] - found["limit"][k])
         error_ax.loglog(found["dt"], error, "o-", ms=3.5, color=color, label=label)
@@ -128,6 +131,9 @@ def draw_limit(ax, error_ax, found: dict, times) -> None:
     ax.set(xlabel="step length dt", ylabel="outlier")
     ax.set_title("theory (x: limit), networks by ODE at dt = 0")
     ax.legend()
+    ax.set_xticks(np.linspace(0, found["dt"].max(), 5))
+    error_ax.set_xticks(found["dt"], [f"{dt:g}" for dt in found["dt"]])
+    error_ax.minorticks_off()
     error_ax.set(xlabel="step length dt", ylabel="distance from the limit")
     error_ax.set_title("theory converges at first order")
     error_ax.legend()
@@ -148,9 +154,8 @@ def draw(settings: dict, compared: dict, found: dict):
         plotting.spectrum(
             axes[0, 1], sx.Semicircle(MODEL["sigma"]), places, histogram=values, bins=80
         )
-        axes[0, 1].set(
-            title=rf"$\kappa$ = {kappa:g}, time {settings['time']:g}", xlabel="eigenvalue of $J$"
-        )
+        title = rf"$\kappa$ = {kappa:g}, time {settings['time']:g}"
+        axes[0, 1].set(title=title, xlabel="eigenvalue of $J$")
         draw_limit(axes[1, 0], axes[1, 1], found, settings["flow_times"])
     plt.close(fig)
     return fig

@@ -35,7 +35,8 @@ WITH_PYTHON = [
 
 
 @pytest.mark.parametrize("path", WITH_PYTHON)
-def test_python_examples_run(path, capsys):
+def test_python_examples_run(path, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # for the figures that they write
     namespace = {"__name__": "example"}
     for block in blocks(path, "python"):
         exec(compile(block, f"<example in {path.name}>", "exec"), namespace)
