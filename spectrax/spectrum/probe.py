@@ -6,6 +6,7 @@ from typing import Any
 import diffrax
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import lineax as lx
 from jax.typing import ArrayLike
 
@@ -44,7 +45,8 @@ def probe(
         source: constant, (M,); None = none.
         fields: e_k to compare with, (k, M); None = report v itself.
         symmetric: use W instead of W^T W; W is square and not checked for symmetry.
-        rtol, atol: tolerances of the steps. The default ones need double precision.
+        rtol: relative tolerance of a step.
+        atol: absolute tolerance of a step.
         max_steps: largest number of steps.
         solver: of Diffrax; Dopri8 by default.
         adjoint: of Diffrax; reverse mode with checkpoints by default, `diffrax.ForwardMode()` for
@@ -116,12 +118,12 @@ def _products(W, size: int, symmetric: bool) -> tuple[Callable, Callable | None]
     if isinstance(W, lx.AbstractLinearOperator):
         operator = W
     elif callable(W):
+        _is_linear(W, size)
         operator = lx.FunctionLinearOperator(W, jax.ShapeDtypeStruct((size,), float))
     else:
         operator = lx.MatrixLinearOperator(_check.shaped("W", W, (None, size)))
     forward = _Product(operator)
     _fits(forward, size, symmetric)
-    _is_linear(forward, size)
     return forward, None if symmetric else _Product(operator.T)
 
 

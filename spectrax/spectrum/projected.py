@@ -66,7 +66,8 @@ def projected_probe(
             identity.
         source: constant source in the same coefficients, (q, probes); None = none.
         num_nodes: number of sites.
-        rtol, atol: tolerances of the steps. The default ones need double precision.
+        rtol: relative tolerance of a step.
+        atol: absolute tolerance of a step.
         max_steps: largest number of steps.
         solver: of Diffrax; Dopri8 by default.
         adjoint: of Diffrax; reverse mode with checkpoints by default, `diffrax.ForwardMode()` for
