@@ -1,6 +1,6 @@
 r"""A direction that evolves under a matrix in a time of its own: $\dot v = sW^\top Wv$."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import diffrax
@@ -17,7 +17,7 @@ from spectrax.spectrum.response import MAX_STEPS, Options, Response, follow
 def probe(
     W: Any,
     start: ArrayLike,
-    times: ArrayLike,
+    times: ArrayLike | Sequence[float],
     *,
     sign: int = -1,
     source: ArrayLike | None = None,

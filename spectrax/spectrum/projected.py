@@ -1,5 +1,6 @@
 """The probe of an infinite matrix with coupled spikes: a finite linear system for its overlaps."""
 
+from collections.abc import Sequence
 from functools import singledispatch
 
 import diffrax
@@ -36,7 +37,7 @@ class Modes(eqx.Module):
 
 def projected_probe(
     spikes: CoupledSpikes | SymmetricSpikes,
-    times: ArrayLike,
+    times: ArrayLike | Sequence[float],
     *,
     sign: int = -1,
     start: ArrayLike | None = None,

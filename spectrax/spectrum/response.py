@@ -1,6 +1,6 @@
 """Solving a probe with Diffrax, and what comes out of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import diffrax
 import equinox as eqx
@@ -88,7 +88,7 @@ def follow(
     rate: Callable[[PyTree], PyTree],
     observe: Callable[[PyTree], Array],
     start: PyTree,
-    times: ArrayLike,
+    times: ArrayLike | Sequence[float],
     options: Options,
     throw: bool,
 ) -> Response:

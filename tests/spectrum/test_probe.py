@@ -1,0 +1,462 @@
+"""The probe in its own time: bulk, projected system and finite matrices agree with each other."""
+
+import functools
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+import pytest
+from scipy.special import iv
+from spectrum.helpers import (
+    COUPLED,
+    dot,
+    one_spike,
+    quadrature,
+    random_direction,
+    sampled,
+    spikes_of,
+    tanh_fields,
+    tanh_symmetric,
+    wigner,
+)
+
+import spectrax as sx
+from spectrax.program.finite import Trainer
+
+LAWS = [sx.MarchenkoPastur(0.3), sx.MarchenkoPastur(1.0, 1.3), sx.MarchenkoPastur(2.5, 0.7)]
+ASYMMETRIC, SYMMETRIC = spikes_of(COUPLED[1]), tanh_symmetric()[0]
+BOTH = pytest.mark.parametrize("spikes", [ASYMMETRIC, SYMMETRIC], ids=["coupled", "symmetric"])
+SIGNS = pytest.mark.parametrize("sign", [-1, 1])
+
+
+def laplace(function, p, end, panels=40):
+    """Integral of exp(-p tau) function(tau) from 0 to end by Gauss-Legendre panels."""
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    edges = np.linspace(0, end, panels + 1)
+    half = np.diff(edges)[:, None] / 2
+    times = (edges[:-1, None] + half * (1 + nodes)).ravel()
+    values = np.asarray(function(jnp.asarray(times)))
+    return np.tensordot((half * weights).ravel() * np.exp(-p * times), values, 1)
+
+
+# --- the bulk
+
+
+def test_response_of_a_semicircle_is_a_bessel_function():
+    times = jnp.array([0.1, 1.0, 5.0, 20.0])
+    for sigma in (0.7, 1.0):
+        x = sigma * np.asarray(times)
+        for sign in (-1, 1):
+            found = sx.trace_response(sx.Semicircle(sigma), times, sign=sign)
+            np.testing.assert_allclose(found, iv(1, 2 * x) / x, rtol=1e-8)
+
+
+@SIGNS
+@pytest.mark.parametrize("law", LAWS)
+def test_trace_response_is_the_integral_over_the_bulk_and_its_atom(law, sign):
+    times = jnp.array([0.0, 0.5, 3.0, 12.0])
+    expected = [quadrature(law, lambda x, t=t: np.exp(sign * t * x), 40000) for t in times]
+    rtol = 1e-8 if law.aspect != 1 else 1e-4  # there the quadrature loses mass at zero
+    found = sx.trace_response(law, times, sign=sign)
+    np.testing.assert_allclose(found, np.array(expected) + law.atom(), rtol=rtol)
+
+
+def test_late_trace_response_is_the_mass_at_zero():
+    found = sx.trace_response(sx.MarchenkoPastur(0.3), 100.0)
+    np.testing.assert_allclose(found, 0.7, rtol=1e-8)
+
+
+def test_trace_response_is_that_of_sampled_matrices():
+    times, law = np.array([0.3, 1.0, 4.0]), sx.MarchenkoPastur(0.5)
+    traces = []
+    for seed in range(6):
+        W = np.random.default_rng(seed).normal(size=(300, 600)) / np.sqrt(600)
+        values = np.linalg.eigvalsh(W @ W.T)
+        traces.append((np.exp(-np.outer(times, values)).sum(axis=1) + 300) / 600)
+    error = np.std(traces, axis=0, ddof=1) / np.sqrt(6)
+    deviation = np.mean(traces, axis=0) - sx.trace_response(law, times)
+    assert np.all(error < 1e-3) and np.all(np.abs(deviation) < 4 * error)
+
+
+@pytest.mark.parametrize("law", [*LAWS, sx.Semicircle(1.2)])
+def test_laplace_transform_of_the_trace_response_is_the_resolvent(law):
+    upper = float(law.edges()[1])
+    for sign, p in ((-1, 3.0), (1, upper + 2.0)):
+        found = laplace(lambda times, s=sign: sx.trace_response(law, times, sign=s), p, 40.0)
+        np.testing.assert_allclose(found, sign * law.stieltjes(sign * p), rtol=1e-9)
+
+
+@pytest.mark.parametrize("law", [LAWS[0], sx.Semicircle(1.2)])
+@pytest.mark.parametrize("time", [0.0, 4.0, 40.0])
+def test_number_of_nodes_needed_is_enough_and_not_much_more(law, time):
+    num, lowest = sx.nodes_needed(law, time), float(law.edges()[0])
+
+    def error(num):
+        exact, found = (sx.trace_response(law, time, num_nodes=n) for n in (3 * num + 20, num))
+        return abs(found - exact) * np.exp(lowest * time)  # relative to the largest exponential
+
+    assert error(num) < 1e-10
+    assert num <= 4 or error(int(0.7 * num)) > 1e-10
+
+
+def test_trace_response_differentiates_and_maps():
+    def response(aspect, sigma):
+        return sx.trace_response(sx.MarchenkoPastur(aspect, sigma), 2.0)
+
+    point = 0.8, 1.1
+    slopes = jax.grad(response, (0, 1))(*point)
+    for i, h in ((0, 1e-5), (1, 1e-5)):
+        up, down = (response(*(x + s * h * (k == i) for k, x in enumerate(point))) for s in (1, -1))
+        np.testing.assert_allclose(slopes[i], (up - down) / (2 * h), rtol=1e-7)
+    mapped = jax.jit(jax.vmap(response, (0, None)))(jnp.array([0.8, 2.0]), 1.1)
+    np.testing.assert_allclose(mapped[0], response(*point), rtol=1e-12)
+
+
+# --- the projected system
+
+
+@SIGNS
+@BOTH
+def test_generator_has_the_outliers_as_eigenvalues(spikes, sign):
+    generator = sx.probe_generator(spikes, sign=sign, num_nodes=60)
+    values = np.linalg.eigvals(generator.as_matrix())
+    ends = ("above", "below") if spikes is SYMMETRIC else ("above",)
+    for end in ends:
+        found = sx.outliers(spikes, 1, side=end)
+        assert found.escaped[0]
+        assert np.abs(values - sign * found.location[0]).min() < 1e-8
+
+
+@SIGNS
+@BOTH
+def test_laplace_transform_of_the_projected_probe_is_the_resolvent(spikes, sign):
+    generator = sx.probe_generator(spikes, sign=sign, num_nodes=60)
+    structure, q = generator.in_structure(), spikes.K.shape[1]
+    matrix, p = np.asarray(generator.as_matrix()), 9.0
+    responses = (spikes.R if spikes is SYMMETRIC else spikes.Re).T
+    correlations = spikes.C if spikes is SYMMETRIC else spikes.Ce
+    columns = []
+    for j in range(q):
+        modes = jax.tree.map(lambda x: jnp.zeros(x.shape), structure)
+        modes = eqx.tree_at(lambda m: m.X, modes, modes.X.at[0, :, 0].set(correlations[:, j]))
+        modes = eqx.tree_at(lambda m: m.Y, modes, modes.Y.at[0, :, 0].set(responses[:, j]))
+        flat, back = jax.flatten_util.ravel_pytree(modes)
+        columns.append(back(jnp.linalg.solve(p * np.eye(len(matrix)) - matrix, flat)).X[0, :, 0])
+    resolvent = sx.resolvent_overlaps(spikes, sign * p)
+    np.testing.assert_allclose(np.array(columns).T, sign * resolvent, rtol=1e-9, atol=1e-12)
+
+
+def test_laplace_transform_by_quadrature_of_the_solved_probe():
+    def overlaps(times):
+        return sx.projected_probe(ASYMMETRIC, times).values
+
+    found = laplace(overlaps, 3.0, 9.0, panels=12)
+    np.testing.assert_allclose(found, -sx.resolvent_overlaps(ASYMMETRIC, -3.0), rtol=1e-9)
+
+
+@BOTH
+def test_residue_of_the_resolvent_is_the_overlap_of_the_outlier(spikes):
+    z = sx.outliers(spikes, 1).location[0]
+    circle = 0.05 * jnp.exp(2j * jnp.pi * jnp.arange(32) / 32)
+    residue = jnp.mean(circle[:, None, None] * sx.resolvent_overlaps(spikes, z + circle), axis=0)
+    np.testing.assert_allclose(residue.imag, 0.0, atol=1e-10)
+    np.testing.assert_allclose(residue.real, sx.overlaps(spikes)[0], rtol=1e-8, atol=1e-10)
+
+
+@BOTH
+def test_late_overlaps_grow_with_the_outlier_and_its_residue(spikes):
+    z = sx.outliers(spikes, 1).location[0]
+    response = sx.projected_probe(spikes, jnp.array([14.0, 16.0]), sign=1)
+    np.testing.assert_allclose(response.growth_rates()[0], z, rtol=1e-4)
+    residue = response.values[1] * jnp.exp(-16.0 * z)
+    np.testing.assert_allclose(residue, sx.overlaps(spikes)[0], rtol=1e-6, atol=1e-7)
+
+
+def test_an_outlier_below_the_bulk_is_the_last_to_decay():
+    spikes = tanh_symmetric()[0]
+    z = sx.outliers(spikes, 1, side="below").location[0]  # negative: it grows for sign = -1
+    response = sx.projected_probe(spikes, jnp.array([14.0, 16.0]))
+    np.testing.assert_allclose(response.growth_rates()[0], -z, rtol=1e-4)
+
+
+def test_a_constant_source_adds_up_what_the_probe_does():
+    coefficients, time = jnp.array([[0.5], [1.0]]), 1.7
+    at_rest = jnp.zeros((2, 1))
+    driven = sx.projected_probe(ASYMMETRIC, [time], start=at_rest, source=coefficients)
+
+    def free(times):
+        return sx.projected_probe(ASYMMETRIC, times, start=coefficients).values
+
+    np.testing.assert_allclose(driven.values[0], laplace(free, 0.0, time, panels=3), rtol=1e-8)
+
+
+def test_gradient_of_the_outlier_read_off_the_probe():
+    """Reverse mode through Diffrax against the transfer matrix and central differences."""
+
+    @jax.jit
+    @jax.value_and_grad
+    def read_off(spikes):
+        start = jnp.array([[1.0], [0.0]])
+        times = jnp.array([9.0, 10.0])
+        probe = sx.projected_probe(spikes, times, sign=1, start=start, num_nodes=40)
+        return probe.growth_rates()[0, 0, 0]
+
+    value, gradient = read_off(ASYMMETRIC)
+    exact = jax.grad(lambda spikes: sx.outliers(spikes, 1).location[0])(ASYMMETRIC)
+    np.testing.assert_allclose(value, sx.outliers(ASYMMETRIC, 1).location[0], rtol=1e-9)
+    for found, expected in zip(jax.tree.leaves(gradient), jax.tree.leaves(exact), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    direction, h = random_direction(ASYMMETRIC), 1e-4
+    up, down = (
+        read_off(jax.tree.map(lambda x, d, s=s: x + s * h * d, ASYMMETRIC, direction))[0]
+        for s in (1, -1)
+    )
+    np.testing.assert_allclose(dot(gradient, direction), (up - down) / (2 * h), rtol=1e-5)
+
+
+def test_one_classical_spike_has_its_closed_form():
+    """Independent e: c = mass of the outlier, the rest on the bulk, at time zero one."""
+    spikes = one_spike(2.0, 0.5)
+    response = sx.projected_probe(spikes, jnp.array([0.0, 20.0, 21.0]), sign=1)
+    np.testing.assert_allclose(response.values[0], 1.0, rtol=1e-12)
+    np.testing.assert_allclose(response.growth_rates()[1, 0, 0], sx.location(2.0, 0.5), rtol=1e-8)
+
+
+# --- finite matrices
+
+
+def deviations(theory, samples):
+    """(mean - theory) / standard error, and the standard errors relative to the largest value."""
+    mean, seeds = np.mean(samples, axis=0), len(samples)
+    error = np.std(samples, axis=0, ddof=1) / np.sqrt(seeds)
+    return np.abs(mean - theory) / error, error / np.abs(theory).max()
+
+
+@functools.cache
+def samples_of(M):
+    """Matrices with two coupled spikes and their fields, ten of each size."""
+    K = np.array(COUPLED[1]["K"])
+    drawn = [sampled(K, M, seed) for seed in range(10)]
+    return [(jnp.asarray(W), jnp.asarray(e)) for W, e, _ in drawn]
+
+
+@SIGNS
+def test_projected_probe_is_that_of_sampled_matrices_up_to_an_error_that_shrinks(sign):
+    times, spread = jnp.array([0.1, 0.4] if sign == 1 else [0.5, 3.0]), []
+    theory = sx.projected_probe(ASYMMETRIC, times, sign=sign).values[:, :, 1]
+
+    @jax.jit
+    def overlaps(W, e):
+        return sx.probe(W, e[1], times, sign=sign, fields=e).values
+
+    for M in (150, 1350):
+        away, error = deviations(theory, [overlaps(W, e) for W, e in samples_of(M)])
+        assert away.max() < 4, f"M = {M}, 10 seeds: {away.max():.1f} standard errors"
+        spread.append(np.median(error))
+    assert spread[1] < 0.6 * spread[0] and spread[1] < 0.02
+
+
+@functools.cache
+def symmetric_samples(N):
+    """Eigenvalues and what the fields have on each, of eight symmetric matrices with spikes."""
+    K, found = tanh_symmetric()[1], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        J = wigner(N, rng)
+        x = tanh_fields(J, rng)
+        values, vectors = np.linalg.eigh(J + x.T @ K @ x / N)
+        found.append((values, x @ vectors / np.sqrt(N)))
+    return found
+
+
+@SIGNS
+def test_projected_symmetric_probe_is_that_of_sampled_matrices(sign):
+    times, spread = np.array([0.3, 1.0]), []
+    theory = sx.projected_probe(SYMMETRIC, times, sign=sign).values
+    for N in (60, 540):
+        samples = []
+        for values, along in symmetric_samples(N):
+            growth = np.exp(sign * np.outer(times, values))
+            samples.append(np.einsum("ka,ta,ja->tkj", along, growth, along))
+        away, error = deviations(theory, samples)
+        assert away.max() < 4, f"N = {N}, 8 seeds: {away.max():.1f} standard errors"
+        spread.append(np.median(error))
+    assert spread[1] < 0.6 * spread[0] and spread[1] < 0.02
+
+
+def dense(seed=0, shape=(12, 8)):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape) / np.sqrt(shape[1]))
+
+
+def test_probe_is_the_matrix_exponential_however_the_matrix_is_given():
+    W, v, times = dense(), jnp.arange(8.0), jnp.array([0.0, 0.4, 3.0])
+    linear = eqx.nn.Linear(8, 12, use_bias=False, key=jax.random.key(0))
+    linear = eqx.tree_at(lambda layer: layer.weight, linear, W)
+    kernel = W.T  # as Flax keeps it
+    forms = {
+        "array": W,
+        "operator": lx.MatrixLinearOperator(W),
+        "function": lambda x: x @ kernel,
+        "layer": linear,
+        "pair": (lambda x: W @ x, lambda y: kernel @ y),
+    }
+    for sign in (-1, 1):
+        expected = [jax.scipy.linalg.expm(sign * t * W.T @ W) @ v for t in times]
+        for name, form in forms.items():
+            found = sx.probe(form, v, times, sign=sign).values
+            np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+def test_symmetric_probe_uses_the_matrix_itself_and_a_source_drives_it():
+    J = dense(1, (8, 8))
+    J, v, source = J + J.T, jnp.ones(8), jnp.arange(8.0)
+    augmented = jnp.block([[-J, source[:, None]], [jnp.zeros((1, 9))]])
+    expected = (jax.scipy.linalg.expm(1.3 * augmented) @ jnp.append(v, 1.0))[:8]
+    fields = jnp.stack([v, source])
+    found = sx.probe(J, v, [1.3], symmetric=True, source=source, fields=fields).values
+    np.testing.assert_allclose(found[0], fields @ expected / 8, rtol=1e-6)
+
+
+def test_growth_rate_of_a_finite_matrix_is_its_largest_eigenvalue():
+    W = dense(2, (40, 30))
+    top = np.linalg.svd(W, compute_uv=False)[0] ** 2
+    response = sx.probe(W, jnp.ones(30), [58.0, 60.0], sign=1, fields=jnp.ones((1, 30)))
+    np.testing.assert_allclose(response.growth_rates()[0, 0], top, rtol=1e-4)
+
+
+def test_derivatives_of_the_finite_probe():
+    W, v = dense(), jnp.ones(8)
+
+    def total(W, adjoint=None):
+        return jnp.sum(sx.probe(W, v, [0.5, 1.5], adjoint=adjoint).values ** 2)
+
+    def exact(W):
+        return sum(jnp.sum((jax.scipy.linalg.expm(-t * W.T @ W) @ v) ** 2) for t in (0.5, 1.5))
+
+    expected, direction = jax.grad(exact)(W), dense(5)
+    np.testing.assert_allclose(jax.grad(total)(W), expected, rtol=1e-6, atol=1e-8)
+    forward = jax.jvp(lambda W: total(W, diffrax.ForwardMode()), (W,), (direction,))[1]
+    np.testing.assert_allclose(forward, jnp.vdot(expected, direction), rtol=1e-6)
+
+
+# --- a trained network
+
+
+def trained(model, size, num_seeds):
+    """Both weights of trained finite networks, each with its forward fields."""
+    model, sizes = model.rounded(size)
+    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
+
+    @jax.jit
+    def train(key):
+        network = trainer.train(trainer.start(key), key, jnp.asarray(model.num_steps))
+        fields = (network.records[f"W{layer}.forward"][:, 0] for layer in range(2))  # (time, cols)
+        return [(model.matrix(network, f"W{layer}"), h) for layer, h in enumerate(fields)]
+
+    return [train(key) for key in jax.random.split(jax.random.key(3), num_seeds)]
+
+
+def test_probe_of_a_trained_network():
+    """Every field of the training against the last one, in both weights."""
+    model = sx.DeepLinear(2, 8, alpha=4.0, nu=1.0, eta=0.04, gamma0=5.0)
+    solution, networks = sx.solve(model), trained(model, 400, 10)
+    times, start = jnp.array([0.1, 0.3]), jnp.eye(8)[:, -1:]
+    for layer in range(2):
+        spikes = sx.spikes(solution, layer, 8)
+        assert sx.outliers(spikes, 1).escaped[0]
+        theory = sx.projected_probe(spikes, times, sign=1, start=start).values[..., 0]
+        samples = []
+        for network in networks:
+            W, h = network[layer]
+            samples.append(sx.probe(W, h[-1], times, sign=1, fields=h).values)
+        away, error = deviations(theory, samples)
+        print(f"D = 400, 10 seeds: {away.max():.1f} standard errors of {np.median(error):.1%}")
+        assert away.max() < 4 and np.median(error) < 0.04
+
+
+# --- how it fails, and how it composes
+
+
+def test_a_probe_that_blows_up_names_the_time():
+    W, v = 3.0 * jnp.eye(2), jnp.ones(2)
+    with pytest.raises(RuntimeError, match=r"^The probe blew up at time 3[89]\.\d+\.$"):
+        sx.probe(W, v, [1.0, 100.0], sign=1)  # 150 log(10) / 9 = 38.4
+    response = sx.probe(W, v, [1.0, 100.0], sign=1, throw=False)
+    assert not response.succeeded and 38 < response.stopped_at < 40
+    np.testing.assert_allclose(response.values[0], np.exp(9.0), rtol=1e-6)
+    assert jnp.all(response.values[1] == jnp.inf)
+    assert jnp.all(response.growth_rates() == jnp.inf)
+
+
+def test_too_few_steps_are_said():
+    with pytest.raises(RuntimeError, match=r"stopped at time 0\.\d+: `max_steps` were too few\.$"):
+        sx.probe(dense(), jnp.ones(8), [50.0], max_steps=3)
+
+
+def test_one_failing_probe_spoils_no_batch():
+    @jax.jit
+    @jax.vmap
+    def batch(scale):
+        return sx.probe(scale * jnp.eye(2), jnp.ones(2), [1.0, 50.0], sign=1)
+
+    response = batch(jnp.array([1.0, 3.0]))
+    assert response.succeeded.tolist() == [True, False]
+    np.testing.assert_allclose(response.values[0, 1], np.exp(50.0), rtol=1e-6)
+    np.testing.assert_allclose(response.values[1, 0], np.exp(9.0), rtol=1e-6)
+    assert response.message.startswith("The probe blew up at time 3")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sign": 3}, "Argument `sign` must be -1 or 1, got 3."),
+        ({"times": [-1.0]}, "Argument `times` must be non-negative, got -1.0."),
+        ({"times": [2.0, 1.0]}, "Argument `times` must be increasing, got 1.0."),
+        ({"times": 1.0}, "Argument `times` must have shape (any), got shape ()."),
+        ({"rtol": 0.0}, "Argument `rtol` must be at least 2.2e-15 in this precision"),
+        ({"max_steps": 0}, "Argument `max_steps` must be an integer of at least 1, got 0."),
+    ],
+)
+def test_wrong_arguments_are_named_in_one_sentence(change, message):
+    options = {"times": [1.0]} | change
+    times = options.pop("times")
+    for ask in (
+        lambda: sx.probe(dense(), jnp.ones(8), times, **options),
+        lambda: sx.projected_probe(ASYMMETRIC, times, **options),
+    ):
+        with pytest.raises(ValueError) as error:
+            ask()
+        assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: sx.probe(dense(), jnp.ones(9), [1.0]), "`W` must have shape (any, 9), got shape"),
+        (
+            lambda: sx.probe(dense(), jnp.ones(8), [1.0], symmetric=True),
+            "`W` must map (8,) to (8,)",
+        ),
+        (
+            lambda: sx.probe(lambda v: v + 0.5, jnp.ones(8), [1.0]),
+            "`W` must be linear, got W(0) with an entry 0.5.",
+        ),
+        (
+            lambda: sx.probe(dense(), jnp.ones(8), [1.0], source=jnp.ones(3)),
+            "`source` must have shape (8), got shape (3,).",
+        ),
+        (
+            lambda: sx.projected_probe(ASYMMETRIC, [1.0], num_nodes=1),
+            "`num_nodes` must be an integer of at least 2, got 1.",
+        ),
+        (lambda: sx.trace_response(LAWS[0], 1.0, sign=0), "`sign` must be -1 or 1, got 0."),
+        (lambda: sx.nodes_needed(LAWS[0], -1.0), "`time` must be non-negative, got -1.0."),
+    ],
+)
+def test_what_does_not_fit_is_refused(ask, message):
+    with pytest.raises(ValueError) as error:
+        ask()
+    assert message in str(error.value)
