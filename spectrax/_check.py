@@ -50,11 +50,11 @@ def one_of(name: str, value: str, options: tuple[str, ...]) -> str:
     return value
 
 
-def sign(value) -> int:
-    """Return value; raise ValueError unless it is -1 or 1."""
+def sign(value):
+    """Return value as a JAX array (both signs share a compilation); ValueError unless -1 or 1."""
     if isinstance(value, jax.core.Tracer) or np.shape(value) != () or value not in (-1, 1):
         raise ValueError(f"Argument `sign` must be -1 or 1, got {value}.")
-    return int(value)
+    return jnp.asarray(value, float)
 
 
 def resolved(name: str, value):

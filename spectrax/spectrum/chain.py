@@ -118,9 +118,8 @@ def trace_response(
         >>> print(f"{trace_response(MarchenkoPastur(1.0), 2.0):.6f}")
         0.385753
     """
-    _check.sign(sign)
     nodes, weights = gauss_nodes(law, _check.integer("num_nodes", num_nodes, 1))
-    exponents = sign * jnp.asarray(times, float)[..., None] * nodes
+    exponents = _check.sign(sign) * jnp.asarray(times, float)[..., None] * nodes
     return jnp.exp(exponents) @ weights
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import lineax as lx
 from jax.typing import ArrayLike
+from jaxtyping import Array, Float
 
 from spectrax import _check
 from spectrax.spectrum.response import MAX_STEPS, Options, Response, follow
@@ -70,12 +71,19 @@ def probe(
         [[0.606531, 0.135335]]
     """
     start = _check.shaped("start", start, (None,))
-    size, step = len(start), _check.sign(sign)
+    size = len(start)
     W, transpose = _products(W, size, symmetric)
     source = None if source is None else _check.shaped("source", source, (size,))
     fields = None if fields is None else _check.shaped("fields", fields, (None, size))
     options = Options(rtol, atol, solver, adjoint, max_steps)
-    return follow(_Rate(W, transpose, source, step), _Observe(fields), start, times, options, throw)
+    return follow(
+        _Rate(W, transpose, source, _check.sign(sign)),
+        _Observe(fields),
+        start,
+        times,
+        options,
+        throw,
+    )
 
 
 class _Rate(eqx.Module):
@@ -84,7 +92,7 @@ class _Rate(eqx.Module):
     W: Any
     transpose: Any
     source: Any
-    sign: int = eqx.field(static=True)
+    sign: Float[Array, ""]
 
     def __call__(self, v):
         v = self.W(v) if self.transpose is None else self.transpose(self.W(v))

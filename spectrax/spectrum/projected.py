@@ -188,7 +188,7 @@ class _Rate(eqx.Module):
     """The rate of change of the modes; spikes decide which."""
 
     spikes: CoupledSpikes | SymmetricSpikes
-    sign: int = eqx.field(static=True)
+    sign: Float[Array, ""]
     source_c: Float[Array, "q probes"]
     source_R: Float[Array, "p probes"]
 
@@ -197,7 +197,7 @@ class _Rate(eqx.Module):
 
 
 @singledispatch
-def _rate(spikes: CoupledSpikes, modes: Modes, s: int, source_c, source_R) -> Modes:
+def _rate(spikes: CoupledSpikes, modes: Modes, s, source_c, source_R) -> Modes:
     """Theory 6.3, in this order."""
     variance, alpha = spikes.sigma**2, spikes.aspect
     X, Y, U, T = (_walk(spikes, field) for field in (modes.X, modes.Y, modes.U, modes.T))
@@ -215,7 +215,7 @@ def _rate(spikes: CoupledSpikes, modes: Modes, s: int, source_c, source_R) -> Mo
 
 
 @_rate.register
-def _(spikes: SymmetricSpikes, modes: Modes, s: int, source_c, source_R) -> Modes:
+def _(spikes: SymmetricSpikes, modes: Modes, s, source_c, source_R) -> Modes:
     """Theory 6.4."""
     variance, c = spikes.sigma**2, modes.X[0]
     a = spikes.K @ c + variance * modes.Y[0]

@@ -90,7 +90,7 @@ def test_laplace_transform_of_the_trace_response_is_the_resolvent(law):
 
 
 @pytest.mark.parametrize("law", [LAWS[0], sx.Semicircle(1.2)])
-@pytest.mark.parametrize("time", [0.0, 4.0, 40.0])
+@pytest.mark.parametrize("time", [0.3, pytest.param(40.0, marks=pytest.mark.slow)])
 def test_number_of_nodes_needed_is_enough_and_not_much_more(law, time):
     num, lowest = sx.nodes_needed(law, time), float(law.edges()[0])
 
@@ -108,11 +108,9 @@ def test_trace_response_differentiates_and_maps():
 
     point = 0.8, 1.1
     slopes = jax.grad(response, (0, 1))(*point)
-    for i, h in ((0, 1e-5), (1, 1e-5)):
-        up, down = (response(*(x + s * h * (k == i) for k, x in enumerate(point))) for s in (1, -1))
-        np.testing.assert_allclose(slopes[i], (up - down) / (2 * h), rtol=1e-7)
-    mapped = jax.jit(jax.vmap(response, (0, None)))(jnp.array([0.8, 2.0]), 1.1)
-    np.testing.assert_allclose(mapped[0], response(*point), rtol=1e-12)
+    mapped, h = jax.jit(jax.vmap(response)), 1e-5
+    values = mapped(*jnp.array([[0.8 + h, 0.8 - h, 0.8, 0.8], [1.1, 1.1, 1.1 + h, 1.1 - h]]))
+    np.testing.assert_allclose(slopes, (values[::2] - values[1::2]) / (2 * h), rtol=1e-7)
 
 
 # --- the projected system
@@ -121,7 +119,7 @@ def test_trace_response_differentiates_and_maps():
 @SIGNS
 @BOTH
 def test_generator_has_the_outliers_as_eigenvalues(spikes, sign):
-    generator = sx.probe_generator(spikes, sign=sign, num_nodes=60)
+    generator = sx.probe_generator(spikes, sign=sign, num_nodes=24)
     values = np.linalg.eigvals(generator.as_matrix())
     ends = ("above", "below") if spikes is SYMMETRIC else ("above",)
     for end in ends:
@@ -133,7 +131,7 @@ def test_generator_has_the_outliers_as_eigenvalues(spikes, sign):
 @SIGNS
 @BOTH
 def test_laplace_transform_of_the_projected_probe_is_the_resolvent(spikes, sign):
-    generator = sx.probe_generator(spikes, sign=sign, num_nodes=60)
+    generator = sx.probe_generator(spikes, sign=sign, num_nodes=24)
     structure, q = generator.in_structure(), spikes.K.shape[1]
     matrix, p = np.asarray(generator.as_matrix()), 9.0
     responses = (spikes.R if spikes is SYMMETRIC else spikes.Re).T
@@ -149,6 +147,7 @@ def test_laplace_transform_of_the_projected_probe_is_the_resolvent(spikes, sign)
     np.testing.assert_allclose(np.array(columns).T, sign * resolvent, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_laplace_transform_by_quadrature_of_the_solved_probe():
     def overlaps(times):
         return sx.projected_probe(ASYMMETRIC, times).values
@@ -166,7 +165,11 @@ def test_residue_of_the_resolvent_is_the_overlap_of_the_outlier(spikes):
     np.testing.assert_allclose(residue.real, sx.overlaps(spikes)[0], rtol=1e-8, atol=1e-10)
 
 
-@BOTH
+@pytest.mark.parametrize(
+    "spikes",
+    [ASYMMETRIC, pytest.param(SYMMETRIC, marks=pytest.mark.slow)],
+    ids=["coupled", "symmetric"],
+)
 def test_late_overlaps_grow_with_the_outlier_and_its_residue(spikes):
     z = sx.outliers(spikes, 1).location[0]
     response = sx.projected_probe(spikes, jnp.array([14.0, 16.0]), sign=1)
@@ -176,9 +179,8 @@ def test_late_overlaps_grow_with_the_outlier_and_its_residue(spikes):
 
 
 def test_an_outlier_below_the_bulk_is_the_last_to_decay():
-    spikes = tanh_symmetric()[0]
-    z = sx.outliers(spikes, 1, side="below").location[0]  # negative: it grows for sign = -1
-    response = sx.projected_probe(spikes, jnp.array([14.0, 16.0]))
+    z = sx.outliers(SYMMETRIC, 1, side="below").location[0]  # negative: it grows for sign = -1
+    response = sx.projected_probe(SYMMETRIC, jnp.array([14.0, 16.0]))
     np.testing.assert_allclose(response.growth_rates()[0], -z, rtol=1e-4)
 
 
@@ -201,7 +203,7 @@ def test_gradient_of_the_outlier_read_off_the_probe():
     def read_off(spikes):
         start = jnp.array([[1.0], [0.0]])
         times = jnp.array([9.0, 10.0])
-        probe = sx.projected_probe(spikes, times, sign=1, start=start, num_nodes=40)
+        probe = sx.projected_probe(spikes, times, sign=1, start=start, num_nodes=16)
         return probe.growth_rates()[0, 0, 0]
 
     value, gradient = read_off(ASYMMETRIC)
@@ -220,9 +222,10 @@ def test_gradient_of_the_outlier_read_off_the_probe():
 def test_one_classical_spike_has_its_closed_form():
     """Independent e: c = mass of the outlier, the rest on the bulk, at time zero one."""
     spikes = one_spike(2.0, 0.5)
-    response = sx.projected_probe(spikes, jnp.array([0.0, 20.0, 21.0]), sign=1)
+    response = sx.projected_probe(spikes, jnp.array([0.0, 20.0]), sign=1)
     np.testing.assert_allclose(response.values[0], 1.0, rtol=1e-12)
-    np.testing.assert_allclose(response.growth_rates()[1, 0, 0], sx.location(2.0, 0.5), rtol=1e-8)
+    residue = response.values[1] * np.exp(-20.0 * sx.location(2.0, 0.5))
+    np.testing.assert_allclose(residue, sx.overlaps(spikes)[0], rtol=1e-6)
 
 
 # --- finite matrices
@@ -276,7 +279,7 @@ def symmetric_samples(N):
 def test_projected_symmetric_probe_is_that_of_sampled_matrices(sign):
     times, spread = np.array([0.3, 1.0]), []
     theory = sx.projected_probe(SYMMETRIC, times, sign=sign).values
-    for N in (60, 540):
+    for N in (40, 360):
         samples = []
         for values, along in symmetric_samples(N):
             growth = np.exp(sign * np.outer(times, values))
@@ -292,7 +295,7 @@ def dense(seed=0, shape=(12, 8)):
 
 
 def test_probe_is_the_matrix_exponential_however_the_matrix_is_given():
-    W, v, times = dense(), jnp.arange(8.0), jnp.array([0.0, 0.4, 3.0])
+    W, v, times = dense(), jnp.arange(8.0), jnp.array([0.0, 3.0])
     linear = eqx.nn.Linear(8, 12, use_bias=False, key=jax.random.key(0))
     linear = eqx.tree_at(lambda layer: layer.weight, linear, W)
     kernel = W.T  # as Flax keeps it
@@ -303,10 +306,11 @@ def test_probe_is_the_matrix_exponential_however_the_matrix_is_given():
         "layer": linear,
         "pair": (lambda x: W @ x, lambda y: kernel @ y),
     }
-    for sign in (-1, 1):
-        expected = [jax.scipy.linalg.expm(sign * t * W.T @ W) @ v for t in times]
-        for name, form in forms.items():
-            found = sx.probe(form, v, times, sign=sign).values
+    values, vectors = np.linalg.eigh(W.T @ W)
+    for sign, names in ((-1, forms), (1, ["array"])):
+        expected = np.exp(sign * np.outer(times, values)) * (vectors.T @ v) @ vectors.T
+        for name in names:
+            found = sx.probe(forms[name], v, times, sign=sign).values
             np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9, err_msg=name)
 
 
@@ -327,19 +331,20 @@ def test_growth_rate_of_a_finite_matrix_is_its_largest_eigenvalue():
     np.testing.assert_allclose(response.growth_rates()[0, 0], top, rtol=1e-4)
 
 
-def test_derivatives_of_the_finite_probe():
-    W, v = dense(), jnp.ones(8)
+def test_derivatives_of_the_finite_probe_in_both_modes():
+    W, v, direction = dense(), jnp.ones(8), dense(5)
 
     def total(W, adjoint=None):
         return jnp.sum(sx.probe(W, v, [0.5, 1.5], adjoint=adjoint).values ** 2)
 
     def exact(W):
-        return sum(jnp.sum((jax.scipy.linalg.expm(-t * W.T @ W) @ v) ** 2) for t in (0.5, 1.5))
+        values, vectors = np.linalg.eigh(W.T @ W)
+        return sum(np.sum(np.exp(-2 * t * values) * (vectors.T @ v) ** 2) for t in (0.5, 1.5))
 
-    expected, direction = jax.grad(exact)(W), dense(5)
-    np.testing.assert_allclose(jax.grad(total)(W), expected, rtol=1e-6, atol=1e-8)
+    expected = (exact(W + 1e-5 * direction) - exact(W - 1e-5 * direction)) / 2e-5
+    reverse = jnp.vdot(jax.grad(total)(W), direction)
     forward = jax.jvp(lambda W: total(W, diffrax.ForwardMode()), (W,), (direction,))[1]
-    np.testing.assert_allclose(forward, jnp.vdot(expected, direction), rtol=1e-6)
+    np.testing.assert_allclose([reverse, forward], expected, rtol=1e-6)
 
 
 # --- a trained network
@@ -361,11 +366,11 @@ def trained(model, size, num_seeds):
 
 def test_probe_of_a_trained_network():
     """Every field of the training against the last one, in both weights."""
-    model = sx.DeepLinear(2, 8, alpha=4.0, nu=1.0, eta=0.04, gamma0=5.0)
-    solution, networks = sx.solve(model), trained(model, 400, 10)
-    times, start = jnp.array([0.1, 0.3]), jnp.eye(8)[:, -1:]
+    model = sx.DeepLinear(2, 10, alpha=4.0, nu=1.0, eta=0.05, gamma0=6.0)
+    solution, networks = sx.solve(model), trained(model, 300, 8)
+    times, start = jnp.array([0.1, 0.3]), jnp.eye(10)[:, -1:]
     for layer in range(2):
-        spikes = sx.spikes(solution, layer, 8)
+        spikes = sx.spikes(solution, layer, 10)
         assert sx.outliers(spikes, 1).escaped[0]
         theory = sx.projected_probe(spikes, times, sign=1, start=start).values[..., 0]
         samples = []
@@ -373,8 +378,8 @@ def test_probe_of_a_trained_network():
             W, h = network[layer]
             samples.append(sx.probe(W, h[-1], times, sign=1, fields=h).values)
         away, error = deviations(theory, samples)
-        print(f"D = 400, 10 seeds: {away.max():.1f} standard errors of {np.median(error):.1%}")
-        assert away.max() < 4 and np.median(error) < 0.04
+        print(f"D = 300, 8 seeds: {away.max():.1f} standard errors of {np.median(error):.1%}")
+        assert away.max() < 4 and np.median(error) < 0.02
 
 
 # --- how it fails, and how it composes
