@@ -238,56 +238,52 @@ def deviations(theory, samples):
     return np.abs(mean - theory) / error, error / np.abs(theory).max()
 
 
+SEEDS = {100: 40, 900: 10}  # size and number of matrices
+
+
 @functools.cache
 def samples_of(M):
-    """Matrices with two coupled spikes and their fields, ten of each size."""
+    """Matrices with two coupled spikes and their fields."""
     K = np.array(COUPLED[1]["K"])
-    drawn = [sampled(K, M, seed) for seed in range(10)]
+    drawn = [sampled(K, M, seed) for seed in range(SEEDS[M])]
     return [(jnp.asarray(W), jnp.asarray(e)) for W, e, _ in drawn]
-
-
-@SIGNS
-def test_projected_probe_is_that_of_sampled_matrices_up_to_an_error_that_shrinks(sign):
-    times, spread = jnp.array([0.1, 0.4] if sign == 1 else [0.5, 3.0]), []
-    theory = sx.projected_probe(ASYMMETRIC, times, sign=sign).values[:, :, 1]
-
-    @jax.jit
-    def overlaps(W, e):
-        return sx.probe(W, e[1], times, sign=sign, fields=e).values
-
-    for M in (150, 1350):
-        away, error = deviations(theory, [overlaps(W, e) for W, e in samples_of(M)])
-        assert away.max() < 4, f"M = {M}, 10 seeds: {away.max():.1f} standard errors"
-        spread.append(np.median(error))
-    assert spread[1] < 0.6 * spread[0] and spread[1] < 0.02
 
 
 @functools.cache
 def symmetric_samples(N):
-    """Eigenvalues and what the fields have on each, of eight symmetric matrices with spikes."""
-    K, found = tanh_symmetric()[1], []
-    for seed in range(8):
+    """Symmetric matrices with three coupled spikes and their fields."""
+    K, drawn = tanh_symmetric()[1], []
+    for seed in range(SEEDS[N]):
         rng = np.random.default_rng(seed)
         J = wigner(N, rng)
         x = tanh_fields(J, rng)
-        values, vectors = np.linalg.eigh(J + x.T @ K @ x / N)
-        found.append((values, x @ vectors / np.sqrt(N)))
-    return found
+        drawn.append((jnp.asarray(J + x.T @ K @ x / N), jnp.asarray(x)))
+    return drawn
+
+
+SAMPLES = pytest.mark.parametrize(
+    ("spikes", "samples_of"), [(ASYMMETRIC, samples_of), (SYMMETRIC, symmetric_samples)]
+)
 
 
 @SIGNS
-def test_projected_symmetric_probe_is_that_of_sampled_matrices(sign):
-    times, spread = np.array([0.3, 1.0]), []
-    theory = sx.projected_probe(SYMMETRIC, times, sign=sign).values
-    for N in (40, 360):
-        samples = []
-        for values, along in symmetric_samples(N):
-            growth = np.exp(sign * np.outer(times, values))
-            samples.append(np.einsum("ka,ta,ja->tkj", along, growth, along))
-        away, error = deviations(theory, samples)
-        assert away.max() < 4, f"N = {N}, 8 seeds: {away.max():.1f} standard errors"
-        spread.append(np.median(error))
-    assert spread[1] < 0.6 * spread[0] and spread[1] < 0.02
+@SAMPLES
+def test_projected_probe_is_that_of_sampled_matrices_up_to_an_error_that_shrinks(
+    spikes, samples_of, sign
+):
+    times, spread = [0.5, 3.0] if sign == -1 and spikes is ASYMMETRIC else [0.1, 0.4], []
+    theory = sx.projected_probe(spikes, times, sign=sign).values[:, :, 1]
+    symmetric = spikes is SYMMETRIC
+
+    @jax.jit
+    def overlaps(W, e):
+        return sx.probe(W, e[1], times, sign=sign, fields=e, symmetric=symmetric).values
+
+    for M, seeds in SEEDS.items():
+        away, error = deviations(theory, [overlaps(W, e) for W, e in samples_of(M)])
+        assert away.max() < 4, f"M = {M}, {seeds} seeds: {away.max():.1f} standard errors"
+        spread.append(np.median(error) * np.sqrt(seeds))
+    assert spread[1] < 0.6 * spread[0] and np.median(error) < 0.02
 
 
 def dense(seed=0, shape=(12, 8)):
@@ -365,21 +361,21 @@ def trained(model, size, num_seeds):
 
 
 def test_probe_of_a_trained_network():
-    """Every field of the training against the last one, in both weights."""
-    model = sx.DeepLinear(2, 10, alpha=4.0, nu=1.0, eta=0.05, gamma0=6.0)
+    """Every field of the training against the fifth, in both weights."""
+    model = sx.DeepLinear(2, 12, alpha=4.0, nu=1.0, eta=0.03, gamma0=6.0)
     solution, networks = sx.solve(model), trained(model, 300, 8)
-    times, start = jnp.array([0.1, 0.3]), jnp.eye(10)[:, -1:]
+    times, start = jnp.array([0.1, 0.3]), jnp.eye(12)[:, 4:5]
     for layer in range(2):
-        spikes = sx.spikes(solution, layer, 10)
+        spikes = sx.spikes(solution, layer, 12)
         assert sx.outliers(spikes, 1).escaped[0]
         theory = sx.projected_probe(spikes, times, sign=1, start=start).values[..., 0]
         samples = []
         for network in networks:
             W, h = network[layer]
-            samples.append(sx.probe(W, h[-1], times, sign=1, fields=h).values)
+            samples.append(sx.probe(W, h[4], times, sign=1, fields=h).values)
         away, error = deviations(theory, samples)
         print(f"D = 300, 8 seeds: {away.max():.1f} standard errors of {np.median(error):.1%}")
-        assert away.max() < 4 and np.median(error) < 0.02
+        assert away.max() < 4 and np.median(error) < 0.03
 
 
 # --- how it fails, and how it composes
