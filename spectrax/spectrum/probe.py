@@ -67,8 +67,8 @@ def probe(
         >>> import jax.numpy as jnp, spectrax as sx
         >>> sx.enable_x64()
         >>> response = sx.probe(jnp.diag(jnp.array([1.0, 2.0])), jnp.ones(2), jnp.array([0.5]))
-        >>> response.values.round(6).tolist()  # exp(-0.5) and exp(-2)
-        [[0.606531, 0.135335]]
+        >>> print("{:.6f} {:.6f}".format(*response.values[0]))  # exp(-0.5) and exp(-2)
+        0.606531 0.135335
     """
     start = _check.shaped("start", start, (None,))
     size = len(start)

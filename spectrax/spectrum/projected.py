@@ -91,7 +91,7 @@ def projected_probe(
         >>> spikes = sx.CoupledSpikes(one, one, none, none, 2 * one, aspect=1.0, sigma=1.0)
         >>> response = sx.projected_probe(spikes, jnp.array([3.0, 4.0]), sign=1)
         >>> print(f"{response.growth_rates()[0, 0, 0]:.4f}")  # the outlier is at 6.25
-        6.2497
+        6.2500
     """
     q = spikes.K.shape[-1]
     start = jnp.eye(q) if start is None else _check.shaped("start", start, (q, None))
@@ -164,7 +164,7 @@ def resolvent_overlaps(
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
         >>> spikes = sx.CoupledSpikes(one, one, none, none, 2 * one, aspect=1.0, sigma=1.0)
         >>> print(f"{resolvent_overlaps(spikes, -1.0)[0, 0]:.4f}")
-        -0.2472
+        -0.2445
     """
     m = _stieltjes(spikes, z)[..., None, None]
     x = m / (1 - spikes.sigma**2 * m) if isinstance(spikes, CoupledSpikes) else m
