@@ -15,10 +15,10 @@ from spectrax import plotting
 from spectrax.plotting.style import BULK, THEORY, draw_ensemble
 from spectrax.program.finite import Trainer
 
-MODEL = {"depth": 2, "alpha": 4.0, "nu": 1.0, "eta": 0.03, "gamma0": 6.0}
+MODEL = {"depth": 2, "alpha": 4.0, "nu": 1.0, "eta": 0.01, "gamma0": 10.0}
 LAYER = 1
 FIELD = 1  # the probe starts from the forward field of this step
-FULL = {"size": 1200, "num_seeds": 8, "steps": (2, 8, 12, 30), "points": 13, "panels": 14}
+FULL = {"size": 1000, "num_seeds": 16, "steps": (2, 8, 10, 14, 30), "points": 13, "panels": 14}
 QUICK = {"size": 60, "num_seeds": 2, "steps": (2, 12), "points": 5, "panels": 4}
 GROWING, DECAYING = 6.0, 30.0  # last times
 RATES = np.geomspace(0.4, 6.4, 9)  # Laplace variable p
@@ -132,10 +132,9 @@ def growing(left, right, data, theory, law, steps) -> None:
     left.set(yscale="log", xlabel=r"probe time $\tau$", ylabel=r"overlap $c(\tau)/c(0)$")
     left.set_title(r"growing probe, $\dot v = W^\top Wv$")
     left.legend(title="updates of training", loc="upper left", title_fontsize=7.5)
-    right.set(xlabel=r"probe time $\tau$", ylabel=r"growth rate $d\log c/d\tau$", ylim=(1.5, None))
+    right.set(xlabel=r"probe time $\tau$", ylabel=r"growth rate $d\log c/d\tau$", ylim=(0.8, None))
     right.set_title("its rate ends at the outlier (dotted)")
-    right.text(0.98, edge - 0.06, "bulk", ha="right", va="top", color="0.45", fontsize=8,
-               transform=right.get_yaxis_transform())  # fmt: skip
+    right.text(0.97, 0.05, "bulk", ha="right", color="0.45", fontsize=8, transform=right.transAxes)
 
 
 def decaying(ax, data, theory) -> None:
@@ -166,13 +165,9 @@ def transforms(ax, data, theory) -> None:
     ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
     ax.minorticks_off()
     ax.set_title("Laplace transforms are resolvents at $z=-p$")
-    ax.text(
-        1.25,
-        FINE[40] * theory["transform_trace"][40] + 0.06,
-        r"$-p\,m(-p)$",
-        fontsize=8,
-        ha="right",
-    )
+    for name, shift, label in (("trace", 0.05, r"$-p\,m(-p)$"), ("decayed", -0.08, "overlap")):
+        height = FINE[40] * theory[f"transform_{name}"][40] + shift
+        ax.text(FINE[40], height, label, fontsize=8, ha="right" if shift > 0 else "left")
 
 
 def judge(data, theory) -> Verdict:
