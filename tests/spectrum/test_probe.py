@@ -73,12 +73,12 @@ def test_trace_response_is_that_of_sampled_matrices():
     times, law = np.array([0.3, 1.0, 4.0]), sx.MarchenkoPastur(0.5)
     traces = []
     for seed in range(6):
-        W = np.random.default_rng(seed).normal(size=(300, 600)) / np.sqrt(600)
+        W = np.random.default_rng(seed).normal(size=(150, 300)) / np.sqrt(300)
         values = np.linalg.eigvalsh(W @ W.T)
-        traces.append((np.exp(-np.outer(times, values)).sum(axis=1) + 300) / 600)
+        traces.append((np.exp(-np.outer(times, values)).sum(axis=1) + 150) / 300)
     error = np.std(traces, axis=0, ddof=1) / np.sqrt(6)
     deviation = np.mean(traces, axis=0) - sx.trace_response(law, times)
-    assert np.all(error < 1e-3) and np.all(np.abs(deviation) < 4 * error)
+    assert np.all(error < 2e-3) and np.all(np.abs(deviation) < 4 * error)
 
 
 @pytest.mark.parametrize("law", [*LAWS, sx.Semicircle(1.2)])
@@ -184,6 +184,7 @@ def test_an_outlier_below_the_bulk_is_the_last_to_decay():
     np.testing.assert_allclose(response.growth_rates()[0], -z, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_constant_source_adds_up_what_the_probe_does():
     coefficients, time = jnp.array([[0.5], [1.0]]), 1.7
     at_rest = jnp.zeros((2, 1))
@@ -262,7 +263,9 @@ def symmetric_samples(N):
 
 
 SAMPLES = pytest.mark.parametrize(
-    ("spikes", "samples_of"), [(ASYMMETRIC, samples_of), (SYMMETRIC, symmetric_samples)]
+    ("spikes", "samples_of"),
+    [(ASYMMETRIC, samples_of), (SYMMETRIC, symmetric_samples)],
+    ids=["coupled", "symmetric"],
 )
 
 
@@ -327,6 +330,7 @@ def test_growth_rate_of_a_finite_matrix_is_its_largest_eigenvalue():
     np.testing.assert_allclose(response.growth_rates()[0, 0], top, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_finite_probe_in_both_modes():
     W, v, direction = dense(), jnp.ones(8), dense(5)
 
@@ -341,6 +345,13 @@ def test_derivatives_of_the_finite_probe_in_both_modes():
     reverse = jnp.vdot(jax.grad(total)(W), direction)
     forward = jax.jvp(lambda W: total(W, diffrax.ForwardMode()), (W,), (direction,))[1]
     np.testing.assert_allclose([reverse, forward], expected, rtol=1e-6)
+
+    def at(times):
+        return jnp.sum(sx.probe(W, v, times).values, axis=1)
+
+    speeds = jax.grad(lambda times: at(times).sum())(jnp.array([0.5, 1.5]))
+    up, down = (at(jnp.array([0.5, 1.5]) + h) for h in (1e-5, -1e-5))
+    np.testing.assert_allclose(speeds, (up - down) / 2e-5, rtol=1e-6)
 
 
 # --- a trained network
