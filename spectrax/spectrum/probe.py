@@ -118,21 +118,25 @@ class _Product(eqx.Module):
 
 
 def _products(W, size: int, symmetric: bool) -> tuple[Callable, Callable | None]:
-    """V -> W v and u -> W^T u, None for the second if the matrix is symmetric."""
+    """Products v -> W v and u -> W^T u, None for the second if the matrix is symmetric."""
+    backward, vector = None, jax.ShapeDtypeStruct((size,), float)
     if isinstance(W, tuple) and len(W) == 2 and all(callable(f) for f in W):
-        forward, backward = (jax.tree_util.Partial(f) for f in W)
-        _fits(forward, size, symmetric)
-        return forward, None if symmetric else backward
+        W, backward = W
     if isinstance(W, lx.AbstractLinearOperator):
         operator = W
     elif callable(W):
         _is_linear(W, size)
-        operator = lx.FunctionLinearOperator(W, jax.ShapeDtypeStruct((size,), float))
+        operator = lx.FunctionLinearOperator(W, vector)  # what it closes over becomes leaves
     else:
         operator = lx.MatrixLinearOperator(_check.shaped("W", W, (None, size)))
-    forward = _Product(operator)
-    _fits(forward, size, symmetric)
-    return forward, None if symmetric else _Product(operator.T)
+    _fits(operator.mv, size, symmetric)
+    if symmetric:
+        return _Product(operator), None
+    if backward is None:
+        return _Product(operator), _Product(operator.T)
+    return _Product(operator), _Product(
+        lx.FunctionLinearOperator(backward, operator.out_structure())
+    )
 
 
 def _fits(forward: Callable, size: int, symmetric: bool) -> None:

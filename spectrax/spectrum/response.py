@@ -52,10 +52,9 @@ class Response(eqx.Module):
     def growth_rates(self) -> Float[Array, "..."]:
         r"""Rates of growth between successive times, $\log|c(\tau')/c(\tau)|/(\tau'-\tau)$.
 
-        For large times that of the leading mode: with sign = +1 those of an overlap $c_{jj}$
-        increase to $z_\mathrm{out}$, which the bulk's last trace
-        $e^{-(z_\mathrm{out}-\lambda_+)\tau}$ keeps them below.
-        +inf where a value is zero or missing.
+        They tend to the rate of the leading mode: with sign = +1 those of an overlap $c_{jj}$
+        increase to $z_\mathrm{out}$, with a distance that shrinks like
+        $e^{-(z_\mathrm{out}-\lambda_+)\tau}$. +inf where a value is zero or missing.
         """
         axis, extra = self.times.ndim - 1, self.values.ndim - self.times.ndim
         gaps = jnp.expand_dims(jnp.diff(self.times), tuple(range(-extra, 0)))

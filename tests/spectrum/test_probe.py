@@ -346,6 +346,9 @@ def test_derivatives_of_the_finite_probe_in_both_modes():
     forward = jax.jvp(lambda W: total(W, diffrax.ForwardMode()), (W,), (direction,))[1]
     np.testing.assert_allclose([reverse, forward], expected, rtol=1e-6)
 
+    pair = jax.grad(lambda W: total((lambda x: W @ x, lambda y: W.T @ y)))(W)
+    np.testing.assert_allclose(jnp.vdot(pair, direction), expected, rtol=1e-6)
+
     def at(times):
         return jnp.sum(sx.probe(W, v, times).values, axis=1)
 
