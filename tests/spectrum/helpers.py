@@ -202,3 +202,13 @@ def quadrature(law, function, nodes=2000):
     x = (lower + upper) / 2 + (upper - lower) / 2 * np.cos(angle)
     weight = np.pi / nodes * (upper - lower) / 2 * np.sin(angle)
     return np.sum(weight * np.asarray(law.density(x)) * function(x))
+
+
+def laplace(function, p, end, panels=40):
+    """Integral of exp(-p tau) function(tau) from 0 to end by Gauss-Legendre panels."""
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    edges = np.linspace(0, end, panels + 1)
+    half = np.diff(edges)[:, None] / 2
+    times = (edges[:-1, None] + half * (1 + nodes)).ravel()
+    values = np.asarray(function(jnp.asarray(times)))
+    return np.tensordot((half * weights).ravel() * np.exp(-p * times), values, 1)
