@@ -50,6 +50,33 @@ def one_of(name: str, value: str, options: tuple[str, ...]) -> str:
     return value
 
 
+def sign(value):
+    """Return value as a JAX array (both signs share a compilation); ValueError unless -1 or 1."""
+    if isinstance(value, jax.core.Tracer) or np.shape(value) != () or value not in (-1, 1):
+        raise ValueError(f"Argument `sign` must be -1 or 1, got {value}.")
+    return jnp.asarray(value, float)
+
+
+def resolved(name: str, value):
+    """Return value; raise ValueError if a concrete tolerance is below rounding errors."""
+    seen, eps = _concrete(value), jnp.finfo(jnp.zeros(()).dtype).eps
+    if seen is not None and seen < 10 * eps:
+        raise ValueError(
+            f"Argument `{name}` must be at least {10 * eps:.1e} in this precision (see "
+            f"`spectrax.enable_x64`), got {value}."
+        )
+    return value
+
+
+def times(value):
+    """Return value as a JAX array; raise ValueError unless (n,), non-negative and increasing."""
+    value = shaped("times", value, (None,))
+    seen = _concrete(nonnegative("times", value))
+    if seen is not None and not np.all(np.diff(seen) > 0):
+        _refuse("times", "increasing", seen[1:], np.diff(seen) <= 0)
+    return value
+
+
 def kernel(value: str) -> str:
     """Return value; raise ValueError unless it names a tangent kernel."""
     return one_of("kernel", value, ("population", "train"))

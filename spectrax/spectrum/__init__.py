@@ -3,6 +3,9 @@
 from spectrax.spectrum import symmetric as symmetric  # registers what belongs to that law
 from spectrax.spectrum.bulk import MarchenkoPastur as MarchenkoPastur
 from spectrax.spectrum.bulk import Semicircle as Semicircle
+from spectrax.spectrum.chain import gauss_nodes as gauss_nodes
+from spectrax.spectrum.chain import nodes_needed as nodes_needed
+from spectrax.spectrum.chain import trace_response as trace_response
 from spectrax.spectrum.compress import CompressedWeights as CompressedWeights
 from spectrax.spectrum.compress import compress as compress
 from spectrax.spectrum.coupled import critical_strength as critical_strength
@@ -28,3 +31,9 @@ from spectrax.spectrum.outlier import margin as margin
 from spectrax.spectrum.outlier import outliers as outliers
 from spectrax.spectrum.outlier import overlaps as overlaps
 from spectrax.spectrum.outlier import strengths as strengths
+from spectrax.spectrum.probe import probe as probe
+from spectrax.spectrum.projected import Modes as Modes
+from spectrax.spectrum.projected import probe_generator as probe_generator
+from spectrax.spectrum.projected import projected_probe as projected_probe
+from spectrax.spectrum.projected import resolvent_overlaps as resolvent_overlaps
+from spectrax.spectrum.response import Response as Response

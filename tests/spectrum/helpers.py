@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from oracles import deep_linear_kernels
 
-from spectrax.seam import CoupledSpikes, TrainedWeights
+from spectrax.seam import CoupledSpikes, SymmetricSpikes, TrainedWeights
 from spectrax.spectrum import complex_excess
 
 CASES = json.loads((pathlib.Path(__file__).parents[1] / "data" / "cases.json").read_text())
@@ -148,3 +148,67 @@ def random_direction(tree, seed=0):
         return jnp.asarray(noise + noise.T if noise.ndim == 2 else noise)
 
     return jax.tree.map(draw, tree)
+
+
+def wigner(N, rng):
+    """A symmetric matrix with off-diagonal variance 1/N."""
+    J = rng.normal(size=(N, N)) / np.sqrt(2 * N)
+    return J + J.T
+
+
+def tanh_fields(J, rng):
+    """Three fields that feed on the matrix: x_0 noise, x_{k+1} = y_k / 2 + tanh(J x_k)."""
+    x = [rng.normal(size=len(J))]
+    for _ in range(2):
+        x.append(rng.normal(size=len(J)) / 2 + np.tanh(J @ x[-1]))
+    return np.stack(x)
+
+
+def tanh_symmetric():
+    """Spikes of `tanh_fields`, by quadrature, and their coupling."""
+    K = np.array([[2.5, 0.4, 0.0], [0.4, -1.4, 0.5], [0.0, 0.5, -2.2]])
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    weights = weights / weights.sum()
+    # eta_0 = J x_0 has variance C_00 = 1; eta_1 = J x_1 = noise of variance C_11 + R_10 x_0
+    c1 = weights @ np.tanh(nodes) ** 2
+    r1 = weights @ (1 - np.tanh(nodes) ** 2)
+    C11 = 0.25 + c1
+    # J x_1 = u + r1 x_0: u independent of x_0 and of eta_0 (Cov = <x_0 x_1> = 0)
+    total = np.sqrt(C11 + r1**2)
+    slope = weights @ (1 - np.tanh(total * nodes) ** 2)
+    C = np.array([[1, 0, slope * r1], [0, C11, 0], [slope * r1, 0, 0.25]])
+    C[2, 2] += weights @ np.tanh(total * nodes) ** 2
+    R = np.array([[0, 0, 0], [r1, 0, 0], [0, slope, 0]])
+    return SymmetricSpikes(C, R, K, 1.0), K
+
+
+def sampled(K, M, seed, aspect=2 / 3):
+    """One matrix of the reference cases: e₁ ~ N, f₁ = W₀e₁, e₂ = e₁ + W₀ᵀf₁, f₂ = W₀e₂."""
+    rng = np.random.default_rng(seed)
+    N = round(aspect * M)
+    W = rng.normal(size=(N, M)) / np.sqrt(M)
+    e1 = rng.normal(size=M)
+    e1 *= np.sqrt(M) / np.linalg.norm(e1)
+    f1 = W @ e1
+    e2 = e1 + W.T @ f1
+    e, f = np.stack([e1, e2]), np.stack([f1, W @ e2])
+    return W + f.T @ K @ e / M, e, f
+
+
+def quadrature(law, function, nodes=2000):
+    """Integral over the bulk; the cosine substitution removes the square roots at the edges."""
+    lower, upper = (float(edge) for edge in law.edges())
+    angle = (np.arange(nodes) + 0.5) * np.pi / nodes
+    x = (lower + upper) / 2 + (upper - lower) / 2 * np.cos(angle)
+    weight = np.pi / nodes * (upper - lower) / 2 * np.sin(angle)
+    return np.sum(weight * np.asarray(law.density(x)) * function(x))
+
+
+def laplace(function, p, end, panels=40):
+    """Integral of exp(-p tau) function(tau) from 0 to end by Gauss-Legendre panels."""
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    edges = np.linspace(0, end, panels + 1)
+    half = np.diff(edges)[:, None] / 2
+    times = (edges[:-1, None] + half * (1 + nodes)).ravel()
+    values = np.asarray(function(jnp.asarray(times)))
+    return np.tensordot((half * weights).ravel() * np.exp(-p * times), values, 1)

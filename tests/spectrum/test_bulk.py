@@ -2,20 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from spectrum.helpers import assert_derivatives
+from spectrum.helpers import assert_derivatives, quadrature
 
 from spectrax.spectrum import MarchenkoPastur
 
 LAWS = [(0.3, 1.0), (1.0, 1.3), (2.5, 0.7)]
-
-
-def quadrature(law, function, nodes=2000):
-    """Integral over the bulk; the cosine substitution removes the square roots at the edges."""
-    lower, upper = (float(edge) for edge in law.edges())
-    angle = (np.arange(nodes) + 0.5) * np.pi / nodes
-    x = (lower + upper) / 2 + (upper - lower) / 2 * np.cos(angle)
-    weight = np.pi / nodes * (upper - lower) / 2 * np.sin(angle)
-    return np.sum(weight * np.asarray(law.density(x)) * function(x))
 
 
 @pytest.mark.parametrize("aspect, sigma", LAWS)

@@ -13,6 +13,7 @@ from spectrum.helpers import (
     own_image,
     prefix,
     random_direction,
+    sampled,
     spikes_of,
     weights_of,
 )
@@ -22,19 +23,6 @@ from spectrax.spectrum import margin, outliers, overlaps, strengths, transfer_ma
 from spectrax.spectrum.coupled import bulk_edges
 
 SEEDS = 6
-
-
-def sampled(K, M, seed, aspect=2 / 3):
-    """One matrix of the reference cases: e₁ ~ N, f₁ = W₀e₁, e₂ = e₁ + W₀ᵀf₁, f₂ = W₀e₂."""
-    rng = np.random.default_rng(seed)
-    N = round(aspect * M)
-    W = rng.normal(size=(N, M)) / np.sqrt(M)
-    e1 = rng.normal(size=M)
-    e1 *= np.sqrt(M) / np.linalg.norm(e1)
-    f1 = W @ e1
-    e2 = e1 + W.T @ f1
-    e, f = np.stack([e1, e2]), np.stack([f1, W @ e2])
-    return W + f.T @ K @ e / M, e, f
 
 
 def test_sampled_matrices_have_the_outlier_up_to_an_error_that_shrinks():

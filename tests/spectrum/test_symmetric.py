@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from spectrum.helpers import tanh_fields, tanh_symmetric, wigner
 
 import spectrax as sx
 from spectrax.spectrum import Semicircle
@@ -44,36 +45,14 @@ def test_spiked_wigner(theta):
         assert found.location[0] == 2 * sigma and overlap == 0
 
 
-def coupled(J, rng):
-    """Three fields that feed on the matrix: x_0 noise, x_{k+1} = y_k / 2 + tanh(J x_k)."""
-    x = [rng.normal(size=len(J))]
-    for _ in range(2):
-        x.append(rng.normal(size=len(J)) / 2 + np.tanh(J @ x[-1]))
-    return np.stack(x)
-
-
 def test_outliers_and_overlaps_of_coupled_spikes():
     """tanh of a Gaussian: C and R by quadrature, against matrices of 800."""
-    K = np.array([[2.5, 0.4, 0.0], [0.4, -1.4, 0.5], [0.0, 0.5, -2.2]])
-    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
-    weights = weights / weights.sum()
-    # eta_0 = J x_0 has variance C_00 = 1; eta_1 = J x_1 = noise of variance C_11 + R_10 x_0
-    c1 = weights @ np.tanh(nodes) ** 2
-    r1 = weights @ (1 - np.tanh(nodes) ** 2)
-    C11 = 0.25 + c1
-    # J x_1 = u + r1 x_0: u independent of x_0 and of eta_0 (Cov = <x_0 x_1> = 0)
-    total = np.sqrt(C11 + r1**2)
-    slope = weights @ (1 - np.tanh(total * nodes) ** 2)
-    C = np.array([[1, 0, slope * r1], [0, C11, 0], [slope * r1, 0, 0.25]])
-    C[2, 2] += weights @ np.tanh(total * nodes) ** 2
-    R = np.array([[0, 0, 0], [r1, 0, 0], [0, slope, 0]])
-    spikes = sx.SymmetricSpikes(C, R, K, 1.0)
+    spikes, K = tanh_symmetric()
     seeds, N, found, fields = 10, 800, [], []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
-        J = rng.normal(size=(N, N)) / np.sqrt(2 * N)
-        J = J + J.T
-        x = coupled(J, rng)
+        J = wigner(N, rng)
+        x = tanh_fields(J, rng)
         values, vectors = np.linalg.eigh(J + x.T @ K @ x / N)
         found.append([values[0], values[-1]])
         fields.append((x @ vectors[:, 0]) ** 2 / N)
