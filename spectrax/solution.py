@@ -114,7 +114,9 @@ class Solution(eqx.Module):
         """One sentence on how it went (concrete results only)."""
         sentence = RESULTS[self.result]
         if self.result == RESULTS.divergent:
-            sentence = f"The training diverged at step {int(self.stats['diverged_at'])}."
+            step, unit = int(self.stats["diverged_at"]), float(self.model.time_unit)
+            time = "" if unit == 1 else f" (time {unit * step:.6g})"
+            sentence = f"The training diverged at step {step}{time}."
         return sentence
 
 

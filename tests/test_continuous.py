@@ -75,6 +75,7 @@ def test_the_theory_tends_to_matrices_in_continuous_time():
     assert (errors[1] < 0.01 * np.abs(limit)).all() and errors[1].mean() < errors[0].mean()
 
 
+@pytest.mark.slow
 def test_the_event_is_where_the_prediction_passes_the_level():
     level, seeds = 2.5, 24
     options = {"given": model(**STRONG), "stop_at_escape": True, "level": level, "rtol": 1e-6}
