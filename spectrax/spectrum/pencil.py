@@ -1,0 +1,377 @@
+r"""Linear pencils of Gaussian matrices and their matrix Dyson equation."""
+
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Complex, Float, Inexact, PRNGKeyArray
+
+from spectrax import _check
+from spectrax.spectrum.dyson import AbstractDysonLaw, in_batches
+from spectrax.spectrum.expression import Vector, expanded, fields_of
+
+
+class Pencil(AbstractDysonLaw):
+    r"""The eigenvalue law of a matrix made of Gaussian matrices, by sums and products.
+
+    Every intermediate vector becomes a field $\psi_i$, so that the resolvent solves a linear system
+    with the matrices inside. In the limit its traced blocks $G_{ij}$ solve
+
+    $$G = (A(z) - \Sigma[G])^{-1}, \qquad \Sigma[G] = \sum_e v_e\Big[P_e G P'_e
+      + \frac{d_r}{d_c} P'_e G P_e\Big],$$
+
+    with $P_e$, $P'_e$ the coefficients of matrix e and of its transpose, A the couplings.
+
+    Made by `Pencil.gram` or `Pencil.symmetric`. Differentiable in ratios, variances, coefficients.
+
+    Args:
+        scale: factor of all eigenvalues.
+        ratios: relative dimensions of the spaces, (spaces,).
+        variances: of the matrices, (blocks,).
+        coefficients: of the links, (links,).
+        spaces: space of each field.
+        blocks: (row space, column space) of each matrix.
+        links: (i, j, block, flipped): $\psi_i$ contains block times $\psi_j$, or its transpose;
+            block -1 is a coupling of two fields.
+        probes: fields that the law asks about.
+        output: field W v of the law of W^T W; None for symmetric expressions.
+
+    Source: theory page, section 5.2.
+    """
+
+    scale: Float[Array, ""]
+    ratios: Float[Array, " spaces"]
+    variances: Float[Array, " blocks"]
+    coefficients: Float[Array, " links"]
+    spaces: tuple[int, ...] = eqx.field(static=True)
+    blocks: tuple[tuple[int, int], ...] = eqx.field(static=True)
+    links: tuple[tuple[int, int, int, bool], ...] = eqx.field(static=True)
+    probes: tuple[int, ...] = eqx.field(static=True)
+    output: int | None = eqx.field(static=True)
+
+    @staticmethod
+    def gram(v: Vector | Sequence[Vector], w: Vector) -> "Pencil":
+        r"""The law of $W^\top W$ for $w = W v$; the transposed half of the system is generated.
+
+        Args:
+            v: the given vector, or several: W acts on all of them together.
+            w: a sum of products of matrices and v.
+
+        Raises:
+            ValueError: if w does not depend on v, or on other given vectors too.
+
+        Example:
+            >>> import spectrax as sx
+            >>> sx.enable_x64()
+            >>> spaces = sx.Spaces(D=1.0, N=1.0)
+            >>> W0, W1, v = spaces.gaussian("N", "D"), spaces.gaussian("N", "N"), spaces.vector("D")
+            >>> law = sx.Pencil.gram(v, W1 @ (W0 @ v))  # two square matrices: 27/4
+            >>> print(f"{law.edges()[1]:.4f}")
+            6.7500
+        """
+        given, fields, terms = _declared(v, w, "w")
+        count, place = len(fields), {id(x): k for k, x in enumerate(fields)}
+        w_at, adjoint = place[id(w)], {}
+        for x in reversed(fields):  # effects come before causes
+            if x is not w and not any(x is y for y in given):
+                adjoint[id(x)] = count + len(adjoint)
+        adjoint[id(w)] = w_at  # half the square of w has w as its derivative
+        adjoint |= {id(x): place[id(x)] for x in given}
+        edges = []
+        for x, parts in zip(fields, terms, strict=True):
+            for term in parts:
+                source, matrix = term.vector, term.matrix
+                edges.append((place[id(x)], place[id(source)], matrix, term.coefficient))
+                flipped = None if matrix is None else matrix.T
+                edges.append((adjoint[id(source)], adjoint[id(x)], flipped, term.coefficient))
+        spaces = [x.space for x in fields] + [None] * (len(adjoint) - 1 - len(given))
+        for x in fields:
+            spaces[adjoint[id(x)]] = x.space
+        return _build(given, edges, spaces, [place[id(x)] for x in given], w_at)
+
+    @staticmethod
+    def symmetric(v: Vector, y: Vector) -> "Pencil":
+        r"""The law of A for $y = A v$, where A is symmetric.
+
+        Args:
+            v: the given vector.
+            y: a symmetric function of it, such as `X @ v + X.T @ v`.
+
+        Raises:
+            ValueError: if y does not depend on v, or not symmetrically.
+
+        Example:
+            >>> import spectrax as sx
+            >>> sx.enable_x64()
+            >>> spaces = sx.Spaces(N=1.0)
+            >>> X, v = spaces.gaussian("N", "N", 0.5), spaces.vector("N")
+            >>> law = sx.Pencil.symmetric(v, X @ v + X.T @ v)  # a semicircle
+            >>> [round(float(edge), 6) for edge in law.edges()]
+            [-2.0, 2.0]
+        """
+        given, fields, terms = _declared(v, y, "y")
+        kept = [x for x in fields if x is not y]
+        place = {id(x): k for k, x in enumerate(kept)}
+        place[id(y)] = place[id(v)]  # the equation of v is z v = source + y
+        edges = [
+            (place[id(x)], place[id(term.vector)], term.matrix, term.coefficient)
+            for x, parts in zip(fields, terms, strict=True)
+            for term in parts
+        ]
+        if y.space != v.space:
+            raise ValueError(
+                f"Argument `y` must be a vector of space {v.space!r}, got one of {y.space!r}."
+            )
+        pencil = _build(given, edges, [x.space for x in kept], [place[id(v)]], None)
+        if not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(pencil)):
+            A = pencil.sample(8, key=jax.random.key(0))
+            if not np.allclose(A, A.T, rtol=1e-4, atol=1e-4 * np.abs(A).max()):
+                raise ValueError("Argument `y` must be a symmetric function of v, got another.")
+        return pencil
+
+    # the matrix Dyson equation
+
+    @property
+    def positive(self) -> bool:
+        """No negative eigenvalues."""
+        return self.output is not None
+
+    @property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Fields of one space in pairs: the entries of G that are not zero."""
+        space = np.array(self.spaces)
+        return np.nonzero(space[:, None] == space[None, :])
+
+    @property
+    def size(self) -> int:
+        """Number of entries of G that are not zero."""
+        return len(self.pairs[0])
+
+    def _matrices(self) -> tuple[Float[Array, "blocks n n"], Float[Array, "blocks n n"]]:
+        """Coefficients P of every matrix, and P' of its transpose."""
+        n, uses = len(self.spaces), [k for k, edge in enumerate(self.links) if edge[2] >= 0]
+        i, j, block, flipped = np.array([self.links[k] for k in uses], int).T.reshape(4, -1)
+        both = jnp.zeros((2, len(self.blocks), n, n))
+        both = both.at[flipped, block, i, j].add(self.coefficients[np.array(uses, int)])
+        return both[0], both[1]
+
+    def _couplings(self) -> Float[Array, "n n"]:
+        n, found = len(self.spaces), [k for k, edge in enumerate(self.links) if edge[2] < 0]
+        i, j = np.array([self.links[k][:2] for k in found], int).reshape(-1, 2).T
+        return jnp.zeros((n, n)).at[i, j].add(self.coefficients[np.array(found, int)])
+
+    def _cost(self) -> Float[Array, " blocks"]:
+        rows, cols = np.array(self.blocks, int).reshape(-1, 2).T
+        return self.ratios[rows] / self.ratios[cols]
+
+    def matrix(self, g: Inexact[Array, " m"]) -> Inexact[Array, "n n"]:
+        """All traced blocks from those that are not zero."""
+        n = len(self.spaces)
+        return jnp.zeros((n, n), g.dtype).at[self.pairs].set(g)
+
+    def update(self, g: Complex[Array, " m"], z: Complex[Array, ""]) -> Complex[Array, " m"]:
+        """One step of the matrix Dyson equation."""
+        return self._resolvent(self._self_energy(self.matrix(g)), z)[self.pairs]
+
+    def _self_energy(self, G):
+        (P, Q), v = self._matrices(), self.variances[:, None, None]
+        return jnp.sum(v * (P @ G @ Q + self._cost()[:, None, None] * (Q @ G @ P)), axis=0)
+
+    def _resolvent(self, Sigma, z):
+        probe = np.isin(np.arange(len(self.spaces)), self.probes)
+        A = jnp.diag(jnp.where(probe, z, 1.0)) - self._couplings()
+        return jnp.linalg.inv(A - Sigma)
+
+    def linearised(self) -> Callable:
+        """The function (g, z) -> T, 1 - DT, with DT[dG] = T Sigma[dG] T."""
+        i, j = self.pairs
+
+        def energy(g):
+            return self._self_energy(self.matrix(g))[i, j]
+
+        move = jax.jacfwd(energy)(jnp.zeros(self.size))  # (m, m), linear
+
+        def both(g, z):
+            T = self._resolvent(self.matrix(move @ g), z)
+            return T[i, j], jnp.eye(self.size) - (T[i[:, None], i] * T[j, j[:, None]]) @ move
+
+        return both
+
+    def transform(self, g: Complex[Array, " m"]) -> Complex[Array, ""]:
+        """Mean over the spaces of the given vectors."""
+        weights = jnp.stack([self.ratios[self.spaces[k]] for k in self.probes])
+        values = jnp.stack([self.matrix(g)[k, k] for k in self.probes])
+        return weights @ values / jnp.sum(weights)
+
+    def bound(self) -> Float[Array, ""]:
+        r"""Largest image of a unit vector if every matrix has norm $\sqrt v(1+\sqrt{d_r/d_c})$."""
+        norms = jnp.sqrt(self.variances) * (1 + jnp.sqrt(self._cost()))
+        n = len(self.spaces)
+        weights = jnp.append(norms, 1.0)[np.array([edge[2] for edge in self.links])]
+        i, j = np.array([edge[:2] for edge in self.links]).T
+        M = jnp.zeros((n, n)).at[i, j].add(weights * jnp.abs(self.coefficients))
+        probe = np.isin(np.arange(n), self.probes)
+        start = jnp.where(probe, 1.0, 0.0)
+
+        def through(_, size):
+            return jnp.where(probe, 1.0, M @ size)
+
+        return jnp.max((M @ jax.lax.fori_loop(0, n, through, start))[np.array(self.probes)])
+
+    # finite matrices
+
+    def sample(self, size: int, *, key: PRNGKeyArray) -> Float[Array, "rows cols"]:
+        """One finite matrix: W for `gram`, A for `symmetric`.
+
+        Args:
+            size: dimension of a space of ratio one; others are rounded.
+            key: explicit PRNG key.
+
+        Raises:
+            ValueError: if size is not a positive integer.
+        """
+        size = _check.integer("size", size, 1)
+        dims = [max(1, round(size * float(ratio))) for ratio in self.ratios]
+        blocks = []
+        for k, ((row, col), subkey) in enumerate(
+            zip(self.blocks, jax.random.split(key, len(self.blocks)), strict=True)
+        ):
+            X = jax.random.normal(subkey, (dims[row], dims[col]))
+            blocks.append(X * jnp.sqrt(self.variances[k] / dims[col]))
+        widths = [dims[self.spaces[k]] for k in self.probes]
+        parts = jnp.split(jnp.eye(sum(widths)), np.cumsum(widths)[:-1])
+        known = dict(zip(self.probes, parts, strict=True))
+
+        def value(field: int, known: dict):
+            total = 0.0
+            for (i, j, block, flipped), c in zip(self.links, self.coefficients, strict=True):
+                if i != field:
+                    continue
+                if j not in known:
+                    known[j] = value(j, known)
+                x = known[j]
+                if block >= 0:
+                    x = (blocks[block].T if flipped else blocks[block]) @ x
+                total = total + c * x
+            return total
+
+        if self.output is None:
+            return self.scale * value(self.probes[0], known)
+        return jnp.sqrt(self.scale) * value(self.output, known)
+
+
+def _declared(v, output: Vector, name: str) -> tuple[list, list, list]:
+    """Given vectors, all fields (causes first), and the terms of each."""
+    given = [v] if isinstance(v, Vector) else list(v)
+    fields = fields_of([output])
+    found = {id(x) for x in fields if not x.terms}
+    if found != {id(x) for x in given} or not output.terms:
+        raise ValueError(f"Argument `{name}` must depend on the given vectors v and on no others.")
+    names = {id(x) for x in fields}
+    return given, fields, [expanded(x, names) for x in fields]
+
+
+def _build(given, edges, spaces: list[str], probes: list[int], output: int | None) -> Pencil:
+    """Number spaces and matrices."""
+    ratios = given[0].spaces.ratios
+    space = {name: k for k, name in enumerate(ratios)}
+    blocks = {}
+    for *_, matrix, _ in edges:
+        if matrix is not None:
+            blocks.setdefault(id(matrix.block), matrix.block)
+    number = {key: k for k, key in enumerate(blocks)}
+    links = tuple(
+        (i, j, -1, False) if M is None else (i, j, number[id(M.block)], M.flipped)
+        for i, j, M, _ in edges
+    )
+    return Pencil(
+        jnp.ones(()),
+        jnp.stack(list(ratios.values())),
+        jnp.stack([block.variance for block in blocks.values()]) if blocks else jnp.zeros(0),
+        jnp.stack([_check.array(c) for *_, c in edges]),
+        tuple(space[name] for name in spaces),
+        tuple((space[block.rows], space[block.cols]) for block in blocks.values()),
+        links,
+        tuple(probes),
+        output,
+    )
+
+
+class Dyson(eqx.Module):
+    """Solution of the matrix Dyson equation.
+
+    Args:
+        G: traced blocks between the fields, (*z, n, n).
+        stieltjes: the Stieltjes transform of the law, (*z,).
+        residual: largest entry of G - (A - Sigma[G])^(-1), (*z,).
+        physical: whether G solves the equation and the transform has the sign of a law's, (*z,).
+    """
+
+    G: Complex[Array, "*z n n"]
+    stieltjes: Complex[Array, "*z"]
+    residual: Float[Array, "*z"]
+    physical: Bool[Array, "*z"]
+
+
+def dyson(pencil: Pencil, z: ArrayLike) -> Dyson:
+    r"""Solve the matrix Dyson equation at any z, from far above the real axis downwards.
+
+    Args:
+        pencil: a law made by `Pencil.gram` or `Pencil.symmetric`.
+        z: complex, any shape; complex numbers on the real axis mean the limit from above. Real
+            numbers have to lie off the bulk.
+
+    Returns:
+        A `Dyson`; differentiable in z and in everything that the pencil is made of.
+
+    Raises:
+        ValueError: if a concrete real z lies inside the bulk.
+
+    Example:
+        >>> import spectrax as sx
+        >>> sx.enable_x64()
+        >>> spaces = sx.Spaces(D=1.0, N=1.0)
+        >>> W, v = spaces.gaussian("N", "D"), spaces.vector("D")
+        >>> found = sx.dyson(sx.Pencil.gram(v, W @ v), 1.0 + 1.0j)
+        >>> print(f"{found.stieltjes:.4f}", bool(found.physical))
+        0.3002-0.6248j True
+
+    Source: theory page, section 5.2.
+    """
+    real = not jnp.iscomplexobj(z)
+    found = _dyson(pencil, jnp.asarray(z, complex))
+    inside = jnp.abs(found.stieltjes.imag) * pencil.scale * pencil.bound() > 1e-6
+    if real and not isinstance(inside, jax.core.Tracer) and bool(jnp.any(inside)):
+        at = np.ravel(np.asarray(z))[np.ravel(np.asarray(inside))][0]
+        raise ValueError(
+            f"Argument `z` must lie off the bulk or be complex (+0j: from above), got {at}."
+        )
+    return found
+
+
+@eqx.filter_jit
+def _dyson(pencil, z):
+    def at(z):
+        z = z / pencil.scale
+        upper = jnp.where(z.imag < 0, z.conj(), z)
+        g = pencil.solve(upper)
+        residual = jnp.max(jnp.abs(g - pencil.update(g, upper)))
+        S = pencil.transform(g)
+        fine = (residual < 1e-8) & (S.imag < 1e-8 / pencil.bound())
+        G = pencil.matrix(g) / pencil.scale
+        return jax.tree.map(lambda x: jnp.where(z.imag < 0, x.conj(), x), (G, S / pencil.scale)), (
+            residual,
+            fine,
+        )
+
+    (G, S), (residual, fine) = in_batches(pencil, at, z.ravel())
+    shape = z.shape
+    return Dyson(
+        G.reshape(*shape, *G.shape[1:]),
+        S.reshape(shape),
+        residual.reshape(shape),
+        fine.reshape(shape),
+    )

@@ -1,0 +1,130 @@
+"""Many outputs: closed form and pencils, reference cases, wide limit, options against samples."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from spectrum.helpers import CASES
+from spectrum.test_pencil import complex_of
+
+import spectrax as sx
+from spectrax.spectrum.pencil import Pencil
+
+
+@pytest.mark.parametrize("case", CASES["one_step_outputs"])
+def test_closed_form_is_the_pencil(case):
+    numbers = [case[name] for name in ("nu", "omega", "kappa", "sigma")]
+    law = sx.one_step_outputs(*numbers, sx.ntk)
+    np.testing.assert_allclose(
+        law.stieltjes(complex_of(case["z"])), complex_of(case["S"]), atol=1e-10
+    )
+    pencil = sx.one_step_outputs(*numbers, sx.ntk, gamma0=1e12)  # its own output is nothing
+    assert isinstance(pencil, Pencil)
+    z = jnp.array([1.0 + 0.3j, 6.0 + 0.1j, -2.0 + 0j])
+    np.testing.assert_allclose(law.stieltjes(z), pencil.stieltjes(z), atol=1e-10)
+
+
+@pytest.mark.parametrize("case", CASES["one_step_multilayer"])
+def test_layers_of_deeper_networks(case):
+    law = sx.one_step_multilayer(3, case["layer"], 1.5, 0.75, 0.8)
+    assert len(law.spaces) == 8  # 2 L + 2 fields
+    found = sx.dyson(law, complex_of(case["z"]))
+    np.testing.assert_allclose(found.stieltjes, complex_of(case["S"]), atol=1e-10)
+
+
+def two_steps(case):
+    gamma = case["gamma"]
+    numbers = case["nu"], case["omega"], case["eta"] * gamma, case["sigma"], sx.ntk
+    return sx.one_step_outputs(*numbers, gamma0=gamma, steps=2)
+
+
+@pytest.mark.parametrize("case", CASES["two_step_outputs"])
+def test_two_steps(case):
+    law = two_steps(case)
+    assert len(law.spaces) == 18
+    found = sx.dyson(law, complex_of(case["z"]))
+    np.testing.assert_allclose(found.stieltjes, complex_of(case["S"]), atol=1e-10)
+
+
+def trained(nu, omega, eta, gamma, sigma, steps, P, size, rng):
+    """W^0 of a two-layer network after gradient steps on white inputs, in NumPy."""
+    D, N, C = size, round(nu * size), round(omega * size)
+    W = sigma * rng.normal(size=(N, D)) / np.sqrt(D)
+    V, Theta = rng.normal(size=(C, N)) / np.sqrt(N), rng.normal(size=(C, D)) / np.sqrt(D)
+    X = None if P is None else rng.normal(size=(round(P * D), D))
+    for _ in range(steps):
+        E = Theta - V @ W / gamma
+        E = E if X is None else E @ (X.T @ X) / len(X)
+        W, V = W + eta * gamma * V.T @ E, V + eta * gamma / nu * E @ W.T
+    return W
+
+
+@pytest.mark.parametrize(
+    ("steps", "P"), [(1, None), (1, 3.0), (2, None)], ids=["output", "samples", "two steps"]
+)
+def test_trained_networks_have_these_resolvents(steps, P):
+    """Own output in the error, finite samples, two steps: within 4 standard errors."""
+    nu, omega, eta, gamma = 1.5, 0.75, 0.3, 1.5
+    law = sx.one_step_outputs(
+        nu, omega, eta * gamma, 1.0, sx.ntk, gamma0=gamma, samples=P, steps=steps
+    )
+    z = np.array([4.0 + 1.0j, 1.0 + 0.5j, -1.0 + 0j])
+    theory, errors = np.asarray(law.stieltjes(z)), []
+    for size in (60, 240):
+        runs = []
+        for seed in range(10):
+            rng = np.random.default_rng(seed)
+            W = trained(nu, omega, eta, gamma, 1.0, steps, P, size, rng)
+            values = np.linalg.svd(W, compute_uv=False) ** 2
+            runs.append([np.mean(1 / (point - values)) for point in z])
+        runs = np.array(runs)
+        stderr = runs.std(0, ddof=1) / np.sqrt(len(runs))
+        errors.append(np.median(stderr))
+    assert errors[1] < 0.5 * errors[0] and (stderr < 0.01 * np.abs(theory)).all()
+    away = np.abs(runs.mean(0) - theory)
+    assert (away < 4 * stderr + 2 / 240**2).all()
+
+
+@pytest.mark.parametrize("omega", [0.5, 1.0, 2.0])
+def test_edge_corrections_fall_like_one_over_the_width(omega):
+    edge, slope = sx.wide_edge(omega, 1.2, 0.9)
+    law = sx.one_step_outputs(256.0, omega, 1.2, 0.9).scaled(1 / 256)
+    np.testing.assert_allclose(256 * (law.edges()[1] / edge - 1), slope, rtol=0.02)
+
+
+def test_the_bulk_of_wide_networks_moves_in_mup_only():
+    for parameterization, moved in ((sx.mup, True), (sx.ntk, False)):
+        law = sx.one_step_outputs(1e4, 1.0, 1.0, 1.0, parameterization).scaled(1e-4)
+        still = sx.MarchenkoPastur(1e4).scaled(1e-4).edges()[1]
+        assert (law.edges()[1] > 4 * still) == moved
+
+
+def test_without_initial_weights_it_is_a_product_of_two():
+    law = sx.one_step_outputs(1.0, 1.0, 1.0, 0.0)
+    np.testing.assert_allclose(law.edges()[1], 27 / 4, rtol=1e-9)
+
+
+def test_derivatives_of_the_closed_form():
+    def observed(p):
+        law = sx.one_step_outputs(p[0], p[1], p[2], p[3])
+        return jnp.append(jnp.stack(law.edges()), law.density(jnp.array([2.0, 6.0])))
+
+    p = jnp.array([2.0, 0.5, 1.0, 1.0])
+    value, slope = jax.jit(observed), jax.jit(jax.jacfwd(observed))(p)
+    for i, h in enumerate(1e-3 * p):
+        e = jnp.zeros(4).at[i].set(h)
+        outer, inner = value(p + 2 * e) - value(p - 2 * e), value(p + e) - value(p - e)
+        np.testing.assert_allclose(slope[:, i], (8 * inner - outer) / (12 * h), rtol=1e-5)
+
+
+def test_bad_requests():
+    for options, message in (
+        ({"nu": -1.0}, "`nu` must be positive, got -1.0"),
+        ({"steps": 3}, "`steps` must be 1 or 2, got 3"),
+        ({"steps": 2}, "`gamma0` must be given for two steps"),
+        ({"samples": 0.0}, "`samples` must be positive, got 0.0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sx.one_step_outputs(**({"nu": 1.0, "omega": 1.0, "kappa0": 1.0} | options))
+    with pytest.raises(ValueError, match="`layer` must be an integer from 0 to 1, got 2"):
+        sx.one_step_multilayer(2, 2, 1.0, 1.0, 1.0)
