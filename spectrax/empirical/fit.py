@@ -8,6 +8,7 @@ density serve as well as all eigenvalues.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
@@ -43,7 +44,15 @@ class Levels:
         return self.nodes[best][self.nodes[best] > threshold]
 
 
-def fit_sigma(levels: Levels, found: np.ndarray) -> tuple[float, float]:
+class Fit(NamedTuple):
+    """Noise level, its standard error, and the part of the error that is due to random vectors."""
+
+    sigma: float
+    stderr: float
+    by_probes: float
+
+
+def fit_sigma(levels: Levels, found: np.ndarray) -> Fit:
     r"""Noise level σ and its standard error, from the eigenvalues that are no outliers.
 
     $$\sum_{i\ \mathrm{bulk}} \psi(\lambda_i/s) = p\int\psi\,d\rho + \text{bias}
@@ -58,7 +67,7 @@ def fit_sigma(levels: Levels, found: np.ndarray) -> tuple[float, float]:
         found: the k outliers, already known.
 
     Returns:
-        σ and its standard error.
+        A `Fit`.
 
     Raises:
         ValueError: if too many eigenvalues vanish for any noise level.
@@ -82,10 +91,10 @@ def fit_sigma(levels: Levels, found: np.ndarray) -> tuple[float, float]:
     s = float(np.exp(brentq(excess, centre - reach, centre + reach, xtol=1e-12)))
     slope = (p - k) * float(np.mean(np.sum(weights * (bulk / s) / (1 + bulk / s) ** 2, 1)))
     probes = _statistic(bulk, weights, rest, p - k, s)
-    if len(probes) > 1:
-        variance += probes.var(ddof=1) / len(probes)
-    sigma = np.sqrt(s * levels.cols / n)
-    return float(sigma), float(sigma * np.sqrt(variance) / (2 * slope))
+    sampling = probes.var(ddof=1) / len(probes) if len(probes) > 1 else 0.0
+    sigma = float(np.sqrt(s * levels.cols / n))
+    unit = sigma / (2 * slope)
+    return Fit(sigma, unit * float(np.sqrt(variance + sampling)), unit * float(np.sqrt(sampling)))
 
 
 def _without(levels: Levels, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

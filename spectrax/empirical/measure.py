@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 from scipy.special import ndtri
 
 from spectrax import _check
-from spectrax.empirical.fit import Levels, fit_sigma
+from spectrax.empirical.fit import Fit, Levels, fit_sigma
 from spectrax.empirical.law import BulkLaw, location_stderr, spike_strength
 from spectrax.empirical.levels import DENSE, levels_of
 from spectrax.empirical.tracy_widom import noise_scales, tracy_widom_quantile
@@ -152,8 +152,7 @@ def measure_spectrum(
         levels = dataclasses.replace(
             levels, nodes=levels.nodes * W.shape[1], trace=levels.trace * W.shape[1]
         )
-    sigma, stderr, threshold = _fit(levels, rate)
-    return _describe(levels, sigma, stderr, threshold, rate, method)
+    return _describe(levels, *_fit(levels, rate), rate, method)
 
 
 def _matrix(array: ArrayLike, layout: str) -> np.ndarray:
@@ -175,29 +174,30 @@ def _matrix(array: ArrayLike, layout: str) -> np.ndarray:
     return W
 
 
-def _fit(levels: Levels, rate: float) -> tuple[float, float, float]:
-    """σ, its error and the threshold, outliers left out until no more are found."""
-    p = levels.small
-    count, found = 0, np.zeros(0)
-    sigma, stderr = fit_sigma(levels, found)
-    first = sigma, stderr, _threshold(levels, sigma, stderr, rate)
-    threshold = first[2]
-    while len(levels.above(threshold)) > count:
-        found = levels.above(threshold)
+def _fit(levels: Levels, rate: float) -> tuple[Fit, float]:
+    """σ and the threshold, outliers left out until no more are found."""
+    count = 0
+    first = fit = fit_sigma(levels, np.zeros(0))
+    threshold = start = _threshold(levels, fit, rate)
+    while len(found := levels.above(threshold)) > count:
         count = len(found)
-        if count > MOST * p or _mass_above(levels, threshold) > MOST:
-            return first  # no bulk with outliers: the fit to everything, which the regime then says
-        sigma, stderr = fit_sigma(levels, found)
-        threshold = _threshold(levels, sigma, stderr, rate)
-    return sigma, stderr, threshold
+        if max(count / levels.small, _mass_above(levels, threshold)) > MOST:
+            return first, start  # no bulk with outliers: everything counts, and the regime says so
+        fit = fit_sigma(levels, found)
+        threshold = _threshold(levels, fit, rate)
+    return fit, threshold
 
 
-def _threshold(levels: Levels, sigma: float, stderr: float, rate: float) -> float:
-    """Tracy–Widom quantile, widened by the uncertainty of σ."""
+def _threshold(levels: Levels, fit: Fit, rate: float) -> float:
+    """Tracy–Widom quantile, widened by what random vectors make of σ.
+
+    The rest of the error of σ is not added: it goes up and down with the largest eigenvalue, and
+    without it the measured rate is the stated one.
+    """
     centre, scale = noise_scales(levels.rows, levels.cols)
     margin = scale * tracy_widom_quantile(rate)
-    unsure = -ndtri(rate) * 2 * stderr / sigma * centre if rate < 0.5 else 0.0
-    return float(sigma**2 * (centre + np.copysign(np.hypot(margin, unsure), margin)))
+    unsure = -ndtri(min(rate, 0.5)) * 2 * fit.by_probes / fit.sigma * centre
+    return float(fit.sigma**2 * (centre + np.copysign(np.hypot(margin, unsure), margin)))
 
 
 def _mass_above(levels: Levels, threshold: float) -> float:
@@ -205,8 +205,9 @@ def _mass_above(levels: Levels, threshold: float) -> float:
     return float(np.mean(np.sum(levels.weights * (levels.nodes > threshold), axis=1)))
 
 
-def _describe(levels: Levels, sigma, stderr, threshold, rate, method) -> WeightSpectrum:
+def _describe(levels: Levels, fit: Fit, threshold, rate, method) -> WeightSpectrum:
     """Outliers with errors, distance of the rest from its law, regime."""
+    sigma, stderr = fit.sigma, fit.stderr
     shape = (levels.rows, levels.cols)
     aspect, p = shape[0] / shape[1], min(shape)
     location = levels.above(threshold)
