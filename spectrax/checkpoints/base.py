@@ -35,7 +35,9 @@ def reading(path: pathlib.Path, what: str = "") -> Iterator[None]:
     except BaseException as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         reason = reason if len(reason) <= 160 else reason[:157] + "..."
-        raise CheckpointError(f"Cannot read {what}{str(path)!r}: {reason}".rstrip(".") + ".") from error
+        raise CheckpointError(
+            f"Cannot read {what}{str(path)!r}: {reason}".rstrip(".") + "."
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Checkpoint:
 
 
 def layout_of(name: str) -> str:
-    """ "in_out" for what Flax calls a kernel, otherwise "out_in"."""
+    """Order of the axes: "in_out" for what Flax calls a kernel, otherwise "out_in"."""
     last = name.replace(".", "/").rstrip("/").split("/")[-1]
     return "in_out" if last == "kernel" else "out_in"
 

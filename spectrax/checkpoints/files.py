@@ -66,7 +66,7 @@ def open_safetensors(path: pathlib.Path) -> Checkpoint:
         raise ImportError(f"Reading {path.name!r} needs safetensors: {EXTRA}.") from error
     shapes, sizes = {}, {}
     with safe_open(path, "numpy") as file:
-        for name in file.keys():  # noqa: SIM118 - not a dictionary
+        for name in file.keys():
             shapes[name] = tuple(file.get_slice(name).get_shape())
             sizes[name] = nbytes(shapes[name], 8)
 

@@ -35,7 +35,9 @@ def add_parser(commands) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoints, in order of training")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="checkpoints, in order of training"
+    )
     group = parser.add_argument_group("weights")
     group.add_argument(
         "--pattern",
@@ -110,7 +112,9 @@ def run(args) -> int:
     for sentence in survey.problems:
         print(f"spectrax: {sentence}", file=sys.stderr)
     if not survey.layers:
-        raise UsageError("There are no weights to measure in these files; see --pattern, --min-size")
+        raise UsageError(
+            "There are no weights to measure in these files; see --pattern, --min-size"
+        )
     record = {
         "command": "spectrum",
         "parameters": {
@@ -185,8 +189,8 @@ def _measure(survey: Survey, index: int, checkpoint, name: str, args) -> None:
     except (ValueError, ImportError, MemoryError) as error:
         if str(error).startswith(("Argument `rate`",)):
             raise
-        reason = str(error).replace("Argument `array`", "it").rstrip(".") or "too little memory"
-        survey.problems.append(f"{name!r} of {str(survey.paths[index])!r}: {reason}.")
+        reason = (str(error) or "needs more memory").removeprefix("Argument `array` ").rstrip(".")
+        survey.problems.append(f"Array {name!r} of {str(survey.paths[index])!r} {reason}.")
     else:
         survey.layers.setdefault(name, {})[index] = found
 

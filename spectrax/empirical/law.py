@@ -56,7 +56,8 @@ class BulkLaw:
         low, high = self.edges()
         points = (low + high) / 2 - (high - low) / 2 * np.cos(ANGLES)
         steps = self.density(points) * np.sin(ANGLES)
-        return np.interp(x, points, (np.cumsum(steps) - steps / 2) / steps.sum(), 0.0, 1.0)
+        below = (np.cumsum(steps) - steps / 2) / steps.sum()
+        return np.asarray(np.interp(x, points, below, 0.0, 1.0))
 
 
 def spike_location(strength, aspect, sigma=1.0):
@@ -86,7 +87,7 @@ def spike_strength(location, aspect, sigma=1.0):
     $$2\theta^2 = b + \sqrt{b^2 - 4\alpha_W\sigma^4}, \qquad b = z - (1+\alpha_W)\sigma^2$$
 
     Args:
-        location: z, any shape; at or below the edge the answer is critical, $\sigma^2\sqrt{\alpha_W}$.
+        location: z, any shape; up to the edge the answer is critical, $\sigma^2\sqrt{\alpha_W}$.
         aspect: $\alpha_W = N/M$.
         sigma: of the noise.
 

@@ -99,13 +99,14 @@ def measure_spectrum(
 ) -> WeightSpectrum:
     r"""Bulk, outliers and regime of a real weight array: a matrix or a convolution kernel.
 
-    $$\lambda \in \mathrm{spec}\,\tfrac1M W^\top W, \qquad \lambda_+ = \sigma^2(1+\sqrt{\alpha_W})^2,
-      \qquad \lambda_{\rm threshold} = \sigma^2(\mu + s\,q_{\rm rate})$$
+    $$\lambda \in \mathrm{spec}\,\tfrac1M W^\top W, \qquad
+      \lambda_+ = \sigma^2(1+\sqrt{\alpha_W})^2, \qquad
+      \lambda_{\rm threshold} = \sigma^2(\mu + s\,q_{\rm rate})$$
 
     σ is fitted to the eigenvalues that are no outliers, robustly and without tuning
-    (`spectrax.empirical.fit`); μ and s centre and scale the Tracy–Widom law for this very shape, q is
-    its quantile. Outliers lie above the threshold; each one gives a strength
-    $\theta^2$ by inverting $z=(\theta^2+\sigma^2)(\theta^2+\alpha_W\sigma^2)/\theta^2$.
+    (`spectrax.empirical.fit`); μ and s centre and scale the Tracy–Widom law for this very shape, q
+    is its quantile. Outliers lie above the threshold; each one gives a strength $\theta^2$ by
+    inverting $z=(\theta^2+\sigma^2)(\theta^2+\alpha_W\sigma^2)/\theta^2$.
 
     Regime: "restructured bulk" if the Kolmogorov–Smirnov distance of the rest from its law exceeds
     0.05 + (4 + k)/p (k outliers shift p ranks by up to k; 4/p is the most that noise does), or if
@@ -255,5 +256,3 @@ def _distance(levels: Levels, law: BulkLaw, threshold: float) -> float:
     middle = below - weights / 2
     found = [np.interp(grid, x, F, 0.0, 1.0) for x, F in zip(nodes, middle, strict=True)]
     return float(np.max(np.abs(np.mean(found, axis=0) - law.cdf(grid))))
-
-

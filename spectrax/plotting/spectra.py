@@ -52,7 +52,8 @@ def spectrum(
     ax.vlines([low, high], 0.0, 1.0, transform=ax.get_xaxis_transform(), **EDGE)
     if found.size:
         # A short tick from below, in units of the axes' height: outliers carry no mass.
-        ax.vlines(found, 0.0, 0.12, transform=ax.get_xaxis_transform(), color=color, lw=2, zorder=4)
+        look = {"color": color, "lw": 2 if found.size < 20 else 0.8, "zorder": 4}
+        ax.vlines(found, 0.0, 0.12, transform=ax.get_xaxis_transform(), **look)
     compress_axis(ax, "x", found, high)
     # Densities that diverge at zero (square matrices) are cut where the rest stays readable.
     widen(ax, 0.0, 1.15 * np.nanmax(density[x > low + 0.02 * (high - low)]))
