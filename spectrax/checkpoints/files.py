@@ -51,10 +51,10 @@ def _header(file) -> tuple[tuple[int, ...], np.dtype, int]:
         (2, 0): np.lib.format.read_array_header_2_0,
     }
     if version not in readers:
-        raise CheckpointError(f"an array has format version {version}, which no weights have")
+        raise ValueError(f"an array has format version {version}, which no weights have")
     shape, _, dtype = readers[version](file)
     if any(size < 0 for size in shape):
-        raise CheckpointError(f"an array claims the shape {shape}")
+        raise ValueError(f"an array claims the shape {shape}")
     return shape, dtype, file.tell()
 
 

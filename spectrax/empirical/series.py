@@ -87,7 +87,9 @@ def measure_series(
     return series_of(spectra, np.asarray(steps, float))
 
 
-def series_of(spectra: Iterable[WeightSpectrum], steps: np.ndarray) -> SpectrumSeries:
+def series_of(
+    spectra: Iterable[WeightSpectrum], steps: Sequence[float] | np.ndarray
+) -> SpectrumSeries:
     """A series of spectra that are measured already."""
     spectra, steps = tuple(spectra), np.asarray(steps, float)
     if not np.all(np.diff(steps) > 0):

@@ -191,16 +191,18 @@ def test_networks_read_back_give_the_outliers_of_the_theory():
 
 def trained(model, size, key, seeds):
     """Weights of finite networks after training, by layer."""
+    import equinox as eqx
     import jax
+    import jax.numpy as jnp
 
     from spectrax.program.finite import Trainer
 
     model, sizes = model.rounded(size)
     trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
     names = [name for name, _ in model.task().plan().spikes]
-    found = {name: [] for name in names}
+    found, train = {name: [] for name in names}, eqx.filter_jit(trainer.train)
     for seed in jax.random.split(key, seeds):
-        network = trainer.train(trainer.start(seed), seed, model.num_steps)
+        network = train(trainer.start(seed), seed, jnp.asarray(model.num_steps))
         for name in names:
             found[name].append(np.asarray(model.matrix(network, name)))
     return [found[name] for name in names]
