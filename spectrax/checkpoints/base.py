@@ -49,18 +49,20 @@ class Checkpoint:
         shapes: shape of each array, by name, in the order of the file.
         sizes: bytes of each array once read.
         load: reads one array; call `read` instead.
+        broken: what is wrong with arrays that have no shape, by name.
     """
 
     path: pathlib.Path
     shapes: dict[str, tuple[int, ...]]
     sizes: dict[str, int]
     load: Callable[[str], np.ndarray]
+    broken: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def read(self, name: str) -> np.ndarray:
         """One array.
 
         Args:
-            name: one of `shapes`.
+            name: one of `shapes` (or of `broken`, to hear why).
 
         Returns:
             The array, of its own floating type (bfloat16 included).
@@ -69,6 +71,8 @@ class Checkpoint:
             CheckpointError: if it is broken, not made of real numbers, or larger than half of the
                 free memory.
         """
+        if name in self.broken:
+            raise CheckpointError(self.broken[name])
         free = host_memory()
         if free is not None and self.sizes[name] > SHARE * free:
             raise CheckpointError(

@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 
-from spectrax.checkpoints.base import Checkpoint, CheckpointError, nbytes
+from spectrax.checkpoints.base import Checkpoint, CheckpointError, nbytes, reading
 
 EXTRA = "pip install 'spectrax-dmft[checkpoints]'"
 MEMBERS = 100_000  # more arrays than any network has; a directory of a zip file can claim them
@@ -13,18 +13,21 @@ MEMBERS = 100_000  # more arrays than any network has; a directory of a zip file
 
 def open_npz(path: pathlib.Path) -> Checkpoint:
     """A NumPy archive. Headers are read alone; an object array is refused before it is touched."""
-    shapes, sizes, members = {}, {}, {}
+    shapes, sizes, members, broken = {}, {}, {}, {}
     with zipfile.ZipFile(path) as archive:
         if len(archive.infolist()) > MEMBERS:
             raise CheckpointError(f"{str(path)!r} claims more than {MEMBERS} arrays.")
         for info in archive.infolist():
             if not info.filename.endswith(".npy"):
                 continue
-            with archive.open(info) as file:
-                header = _header(file)
-            # What has no plain type, or claims more than is there, is an error only if asked for.
             name = info.filename.removesuffix(".npy")
-            shapes[name], sizes[name], members[name] = header[0], info.file_size, info.filename
+            try:
+                with reading(path, f"array {name!r} of "), archive.open(info) as file:
+                    shapes[name] = _header(file)[0]
+            except CheckpointError as error:
+                broken[name] = str(error)
+            else:
+                sizes[name], members[name] = info.file_size, info.filename
 
     def load(name: str) -> np.ndarray:
         with zipfile.ZipFile(path) as archive, archive.open(members[name]) as file:
@@ -40,7 +43,7 @@ def open_npz(path: pathlib.Path) -> Checkpoint:
             file.seek(0)
             return np.lib.format.read_array(file, allow_pickle=False)
 
-    return Checkpoint(path, shapes, sizes, load)
+    return Checkpoint(path, shapes, sizes, load, broken)
 
 
 def _header(file) -> tuple[tuple[int, ...], np.dtype, int]:

@@ -165,6 +165,7 @@ def _jobs(survey: Survey, args) -> list[tuple]:
         except CheckpointError as error:
             survey.problems.append(str(error))
             continue
+        survey.problems += checkpoint.broken.values()
         names = checkpoint.select(args.pattern or ("*",), args.min_size)
         jobs += [(index, checkpoint, name) for name in names]
     return jobs

@@ -172,7 +172,7 @@ def test_networks_read_back_give_the_outliers_of_the_theory():
     """Deep linear networks, D = 1000, eight seeds: every eigenvalue read back by this tool."""
     import jax
 
-    model = spectrax.DeepLinear(2, 20, alpha=4.0, nu=1.0, eta=0.03, gamma0=5.0)
+    model = spectrax.DeepLinear(2, 20, alpha=4.0, nu=1.0, eta=0.03, gamma0=8.0)
     matrices = trained(model, 1000, jax.random.key(1), seeds=8)
     solution = spectrax.solve(model)
     for layer in (0, 1):
