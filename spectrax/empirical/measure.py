@@ -121,7 +121,7 @@ def measure_spectrum(
             the entries. False for arrays that are divided already.
         rate: probability that a matrix of noise alone shows an outlier.
         method: "dense": all eigenvalues, double precision. "lanczos": products only, single
-            precision; σ and the density then carry the error of 8 random vectors, which widens the
+            precision; σ and the density then carry the error of 16 random vectors, which widens the
             threshold. "auto": dense up to a smaller dimension of 2048.
 
     Returns:
