@@ -109,9 +109,9 @@ def measure_spectrum(
     inverting $z=(\theta^2+\sigma^2)(\theta^2+\alpha_W\sigma^2)/\theta^2$.
 
     Regime: "restructured bulk" if the Kolmogorov–Smirnov distance of the rest from its law exceeds
-    0.05 + (4 + k)/p (k outliers shift p ranks by up to k; 4/p is the most that noise does), or if
-    more than a tenth of all eigenvalues lie beyond the threshold (they then count as bulk in the
-    fit); otherwise "bulk + outliers" or "bulk".
+    0.05 + 4/p (noise alone stays below 4/p; the 0.05 are a convention), or if more than a tenth of
+    all eigenvalues lie beyond the threshold (they then count as bulk in the fit); otherwise
+    "bulk + outliers" or "bulk".
 
     Args:
         array: (out, in) or (out, in, height, width) with "out_in", (in, out) or (height, width, in,
@@ -219,7 +219,7 @@ def _describe(levels: Levels, fit: Fit, threshold, rate, method) -> WeightSpectr
     by_sigma = (1 + aspect + 2 * aspect * sigma**2 / strength) * 2 * sigma * stderr
     ks = _distance(levels, BulkLaw(aspect, sigma), threshold)
     crowded = max(len(location) / p, _mass_above(levels, threshold)) > MOST
-    if crowded or ks > MISFIT + (FINITE + len(location)) / p:
+    if crowded or ks > MISFIT + FINITE / p:
         regime = REGIMES[2]
     else:
         regime = REGIMES[1] if len(location) else REGIMES[0]
