@@ -1,7 +1,6 @@
 """Every public name and where it lives."""
 
 from spectrax.checkpoints import Checkpoint as Checkpoint
-from spectrax.checkpoints import CheckpointError as CheckpointError
 from spectrax.checkpoints import find_snapshots as find_snapshots
 from spectrax.checkpoints import open_checkpoint as open_checkpoint
 from spectrax.comparison import Comparison as Comparison

@@ -30,8 +30,8 @@ class BulkLaw:
         >>> from spectrax.empirical import BulkLaw
         >>> BulkLaw(4.0, 1.0).edges()
         (1.0, 9.0)
-        >>> round(float(BulkLaw(4.0, 1.0).cdf(3.8)), 2)  # the median
-        0.5
+        >>> round(float(BulkLaw(1.0, 1.0).cdf(1.0)), 3)  # (sqrt(3)/2 + pi/3) / pi
+        0.609
     """
 
     aspect: float
@@ -98,7 +98,7 @@ def spike_strength(location, aspect, sigma=1.0):
 
     Example:
         >>> from spectrax.empirical import spike_strength
-        >>> float(spike_strength(6.0, aspect=2.0))
+        >>> round(float(spike_strength(6.0, aspect=2.0)), 12)
         2.0
     """
     critical = sigma**2 * np.sqrt(aspect)

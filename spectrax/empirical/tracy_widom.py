@@ -80,7 +80,7 @@ def noise_scales(rows: int, cols: int) -> tuple[float, float]:
     Example:
         >>> from spectrax.empirical.tracy_widom import noise_scales
         >>> [round(x, 3) for x in noise_scales(400, 100)]  # edge 9, reached from below
-        [8.97, 0.162]
+        [8.977, 0.159]
     """
     n, m = np.sqrt(rows - 0.5), np.sqrt(cols - 0.5)
     return float((n + m) ** 2 / cols), float((n + m) * (1 / n + 1 / m) ** (1 / 3) / cols)
