@@ -89,7 +89,7 @@ def draw_spectrum(ax, found) -> None:
     rows, cols = found.shape
     title = f"bulk, {count} outlier{'s' * (count != 1)}" if count else "bulk"
     if found.regime.startswith("restructured"):
-        title = f"restructured bulk, {count} beyond it"
+        title = f"restructured bulk, {found.beyond} beyond it"
     ax.set_title(title)
     note = f"{rows} × {cols}\n$\\hat\\sigma$ = {found.sigma:.4g}\nKS = {found.ks:.3f}"
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}

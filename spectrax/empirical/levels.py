@@ -90,4 +90,5 @@ def _tridiagonal(W: Float[Array, "n m"], start: Float[Array, "probes m"], depth:
             "Matrices too large to decompose need matfree: pip install 'spectrax-dmft[checkpoints]'"
         ) from error
     lanczos = decomp.tridiag_sym(depth, materialize=False, custom_vjp=False)
-    return jax.vmap(lambda v: lanczos(lambda x: (W @ x) @ W, v).J_small)(start)
+    with jax.default_matmul_precision("highest"):  # accelerators round products to 3 digits
+        return jax.vmap(lambda v: lanczos(lambda x: (W @ x) @ W, v).J_small)(start)

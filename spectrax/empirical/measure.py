@@ -72,6 +72,18 @@ class WeightSpectrum:
         """Upper edge of the fitted law."""
         return self.law.edges()[1]
 
+    @property
+    def beyond(self) -> int:
+        """Number of eigenvalues beyond the threshold.
+
+        Products resolve only the outermost of many: for "lanczos" and a restructured bulk this is
+        an estimate from the density, and `location` a part of them.
+        """
+        if self.regime != REGIMES[2] or self.method == "dense":
+            return len(self.location)
+        mass = float(np.sum(self.weights[self.eigenvalues > self.threshold]))
+        return max(len(self.location), round(mass * min(self.shape)))
+
     def summary(self) -> dict:
         """The numbers of one row of a table."""
         return {
@@ -82,7 +94,7 @@ class WeightSpectrum:
             "sigma_stderr": self.sigma_stderr,
             "edge": self.edge,
             "threshold": self.threshold,
-            "outliers": len(self.location),
+            "outliers": self.beyond,
             "top": self.top,
             "ks": self.ks,
             "regime": self.regime,

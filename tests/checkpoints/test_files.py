@@ -4,6 +4,7 @@ import io
 import pathlib
 import pickle
 import struct
+import sys
 import zipfile
 
 import ml_dtypes
@@ -207,3 +208,20 @@ def test_snapshots_of_a_folder_come_by_number(tmp_path):
         (tmp_path / "run" / f"step_{step}").mkdir(parents=True)
     found = find_snapshots([tmp_path / "run", "b.npz"])
     assert [path.name for path in found] == ["step_3", "step_20", "step_100", "b.npz"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "module"),
+    [(".safetensors", "safetensors"), (".msgpack", "flax.serialization"), ("", "orbax.checkpoint")],
+)
+def test_missing_libraries_are_one_sentence_that_names_the_extra(
+    tmp_path, monkeypatch, suffix, module
+):
+    path = tmp_path / f"a{suffix}"
+    if suffix:
+        path.write_bytes(b"x")
+    else:
+        path.mkdir()
+        (path / "_METADATA").touch()
+    monkeypatch.setitem(sys.modules, module, None)
+    assert "needs" in sentence(path) and "spectrax-dmft[checkpoints]" in sentence(path)

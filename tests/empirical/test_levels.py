@@ -1,5 +1,7 @@
 """Products with a matrix against its decomposition."""
 
+import sys
+
 import numpy as np
 import pytest
 from empirical.helpers import spiked
@@ -55,6 +57,19 @@ def test_lanczos_measures_what_the_decomposition_measures(large):
     assert products.weights.sum() == pytest.approx(1.0, rel=1e-5)
 
 
+def test_restructured_bulk_is_one_by_products_too():
+    rng = np.random.default_rng(3)
+    W = rng.normal(size=(800, 800)) * np.exp(0.5 * rng.normal(size=800))[:, None]
+    dense, products = (measure_spectrum(W, method=m) for m in ("dense", "lanczos"))
+    assert dense.regime == products.regime == "restructured bulk"
+    assert abs(products.sigma - dense.sigma) < 4 * products.sigma_stderr
+    assert products.ks == pytest.approx(dense.ks, abs=0.03)
+    assert dense.beyond == np.sum(dense.eigenvalues > dense.threshold) > 60
+    # The threshold, too, is that of another σ: both numbers fluctuate by a few.
+    assert products.beyond == pytest.approx(dense.beyond, rel=0.15)
+    assert products.top == pytest.approx(dense.top, rel=1e-5)
+
+
 def test_random_vectors_do_not_know_the_weights():
     """Weights drawn from the seed of the probes: they must not be the same numbers."""
     W = np.random.default_rng(0).normal(size=(400, 400))
@@ -66,3 +81,9 @@ def test_tiny_weights_survive_single_precision():
     W = np.random.default_rng(1).normal(size=(300, 200))
     one, tiny = (measure_spectrum(s * W, method="lanczos") for s in (1.0, 1e-25))
     assert tiny.sigma == pytest.approx(1e-25 * one.sigma, rel=1e-4)
+
+
+def test_missing_matfree_is_one_sentence_that_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matfree", None)
+    with pytest.raises(ImportError, match=r"need matfree: pip install 'spectrax-dmft\[checkp"):
+        lanczos_density(np.eye(37), depth=5)
