@@ -13,7 +13,7 @@ import numpy as np
 
 from spectrax._memory import host_memory
 
-SHARE = 0.5  # of the free memory that one array may take: measuring it needs more than reading it
+SHARE = 1 / 8  # of the free memory for one array: measuring needs up to seven copies of bfloat16
 
 
 class CheckpointError(ValueError):
@@ -68,8 +68,8 @@ class Checkpoint:
             The array, of its own floating type (bfloat16 included).
 
         Raises:
-            CheckpointError: if it is broken, not made of real numbers, or larger than half of the
-                free memory.
+            CheckpointError: if it is broken, not made of real numbers, or larger than an eighth of
+                the free memory.
         """
         if name in self.broken:
             raise CheckpointError(self.broken[name])
@@ -77,7 +77,7 @@ class Checkpoint:
         if free is not None and self.sizes[name] > SHARE * free:
             raise CheckpointError(
                 f"Array {name!r} of {str(self.path)!r} claims {self.sizes[name] / 1e9:.3g} GB, "
-                f"more than half of the free memory."
+                f"more than an eighth of the free memory."
             )
         with reading(self.path, f"array {name!r} of "):
             return _real(np.asarray(self.load(name)))

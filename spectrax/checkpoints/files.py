@@ -1,6 +1,7 @@
 """Checkpoints that are single files: NumPy archives, safetensors, Flax msgpack."""
 
 import pathlib
+import re
 import zipfile
 
 import numpy as np
@@ -70,8 +71,10 @@ def open_safetensors(path: pathlib.Path) -> Checkpoint:
     shapes, sizes = {}, {}
     with safe_open(path, "numpy") as file:
         for name in file.keys():
-            shapes[name] = tuple(file.get_slice(name).get_shape())
-            sizes[name] = nbytes(shapes[name], 8)
+            view = file.get_slice(name)
+            shapes[name] = tuple(view.get_shape())
+            bits = re.search(r"\d+", view.get_dtype())  # F32, BF16, …; BOOL has none
+            sizes[name] = nbytes(shapes[name], int(bits[0]) if bits else 8) // 8
 
     def load(name: str) -> np.ndarray:
         with safe_open(path, "numpy") as file:

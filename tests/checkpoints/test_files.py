@@ -144,7 +144,7 @@ def test_safetensors_headers_are_not_believed(tmp_path, length):
 def test_arrays_larger_than_memory_are_not_read(tmp_path, monkeypatch):
     write(tmp_path / "a.npz", ARRAYS)
     monkeypatch.setattr("spectrax.checkpoints.base.host_memory", lambda: 100)
-    assert "more than half of the free memory" in sentence(tmp_path / "a.npz")
+    assert "more than an eighth of the free memory" in sentence(tmp_path / "a.npz")
 
 
 def test_missing_unknown_and_complex_are_one_sentence(tmp_path):
