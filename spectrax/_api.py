@@ -1,9 +1,18 @@
 """Every public name and where it lives."""
 
+from spectrax.checkpoints import Checkpoint as Checkpoint
+from spectrax.checkpoints import find_snapshots as find_snapshots
+from spectrax.checkpoints import open_checkpoint as open_checkpoint
 from spectrax.comparison import Comparison as Comparison
 from spectrax.comparison import compare as compare
 from spectrax.continuous import Flow as Flow
 from spectrax.continuous import flow as flow
+from spectrax.empirical import SpectrumSeries as SpectrumSeries
+from spectrax.empirical import WeightSpectrum as WeightSpectrum
+from spectrax.empirical import measure_series as measure_series
+from spectrax.empirical import measure_spectrum as measure_spectrum
+from spectrax.empirical import top_eigenvalues as top_eigenvalues
+from spectrax.empirical import unfold as unfold
 from spectrax.ensemble import Ensemble as Ensemble
 from spectrax.ensemble import Estimate as Estimate
 from spectrax.ensemble import simulate as simulate

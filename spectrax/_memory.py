@@ -1,4 +1,4 @@
-"""How much memory is free where JAX computes."""
+"""How much memory is free, where JAX computes and on the host."""
 
 import jax
 
@@ -9,6 +9,11 @@ def available_memory() -> int | None:
     stats = None if device.platform == "cpu" else device.memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
+    return host_memory()
+
+
+def host_memory() -> int | None:
+    """Free bytes of the host; None if it cannot be told."""
     try:
         with open("/proc/meminfo", encoding="utf-8") as lines:
             found = [line.split()[1] for line in lines if line.startswith("MemAvailable")]

@@ -36,7 +36,7 @@ def test_experiment_runs(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["solve", "transfer", "wide"])
+@pytest.mark.parametrize("name", ["solve", "transfer", "wide", "spectrum"])
 def test_benchmark_runs(name, tmp_path):
     command = [sys.executable, str(FOLDER / "benchmarks" / f"{name}.py"), "--quick"]
     subprocess.run([*command, "--out", str(tmp_path)], check=True, timeout=600)

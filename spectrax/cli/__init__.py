@@ -3,8 +3,8 @@
 Each command is a module with `add_parser(commands)`; its `run(args)` returns the exit code. JAX and
 Matplotlib are imported inside `run`, so that `--help` and usage errors are immediate.
 
-Exit codes: 0 success; 1 the training diverged (a result: everything before it is written);
-2 the request makes no sense, said in one sentence.
+Exit codes: 0 success; 1 incomplete: the training diverged, or a file could not be read (everything
+else is written); 2 the request makes no sense, said in one sentence.
 """
 
 from spectrax.cli.main import main

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 
 import spectrax
-from spectrax.cli import figure, solve, transfer
+from spectrax.cli import figure, solve, spectrum, transfer
 from spectrax.cli.options import UsageError
 
-COMMANDS = (transfer, solve, figure)
+COMMANDS = (transfer, solve, spectrum, figure)
 
 DESCRIPTION = """\
 Dynamical mean-field theory of training and the spectra of trained weights.
@@ -18,9 +18,11 @@ EPILOG = """\
 examples:
   spectrax transfer
   spectrax solve --gamma0 6 --simulate 300
+  spectrax spectrum checkpoints/step_*.safetensors
   spectrax solve --help
 
-exit codes: 0 success; 1 the training diverged (everything before it is written); 2 wrong usage
+exit codes: 0 success; 1 incomplete: the training diverged, or a file could not be read (everything
+else is written); 2 wrong usage
 """
 
 
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments; those of the process if not given.
 
     Returns:
-        The exit code: 0 success, 1 the training diverged, 2 wrong usage.
+        The exit code: 0 success, 1 incomplete (diverged training, broken file), 2 wrong usage.
 
     Example:
         >>> from spectrax.cli import main

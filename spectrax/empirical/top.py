@@ -21,8 +21,17 @@ def top_eigenvalues(W: Float[Array, "n m"], count: int = 1) -> Float[Array, " co
         W: any matrix, (n, m).
         count: how many.
 
+    Returns:
+        The eigenvalues.
+
     Raises:
         ValueError: if `count` exceeds the smaller dimension.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spectrax import top_eigenvalues
+        >>> top_eigenvalues(jnp.diag(jnp.array([1.0, 3.0, 2.0])), 2).tolist()
+        [9.0, 4.0]
     """
     count = _check.integer("count", count, 1, min(W.shape))
     if min(W.shape) < max(DENSE, 5 * (count + 4)):

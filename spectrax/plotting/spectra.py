@@ -5,7 +5,17 @@ import numpy as np
 from spectrax.plotting.style import EDGE, compress_axis, finite, widen
 
 
-def spectrum(ax, law, outliers=None, *, histogram=None, bins=60, color="0.35", label=None):
+def spectrum(
+    ax,
+    law,
+    outliers=None,
+    *,
+    histogram=None,
+    weights=None,
+    bins=60,
+    color="0.35",
+    label=None,
+):
     r"""The bulk density of $W^\top W$ with its edges dashed, and a tick at each outlier.
 
     Args:
@@ -14,6 +24,8 @@ def spectrum(ax, law, outliers=None, *, histogram=None, bins=60, color="0.35", l
         outliers: eigenvalues outside the bulk, shape (count,), or an object with `.location` and
             `.escaped`; absent ones (not escaped, or not finite) are not drawn.
         histogram: eigenvalues of a matrix to lay under the law, shape (n,).
+        weights: what fraction of all eigenvalues each of these stands for, (n,); equal parts if not
+            given.
         bins: bins of the histogram, within the bulk.
         color: of the law and of the ticks.
         label: entry of the legend.
@@ -31,7 +43,7 @@ def spectrum(ax, law, outliers=None, *, histogram=None, bins=60, color="0.35", l
     low, high = (float(edge) for edge in law.edges())
     found = _present(outliers)
     if histogram is not None:
-        _histogram(ax, finite(histogram), low, high, bins, color)
+        _histogram(ax, finite(histogram), weights, low, high, bins, color)
     # Sine-spaced points resolve the square roots at both edges; the edges themselves can diverge.
     x = low + (high - low) * np.sin(np.linspace(0.0, np.pi / 2, 402)[1:-1]) ** 2
     density = finite(law.density(x))
@@ -40,7 +52,8 @@ def spectrum(ax, law, outliers=None, *, histogram=None, bins=60, color="0.35", l
     ax.vlines([low, high], 0.0, 1.0, transform=ax.get_xaxis_transform(), **EDGE)
     if found.size:
         # A short tick from below, in units of the axes' height: outliers carry no mass.
-        ax.vlines(found, 0.0, 0.12, transform=ax.get_xaxis_transform(), color=color, lw=2, zorder=4)
+        look = {"color": color, "lw": 2 if found.size < 20 else 0.8, "zorder": 4}
+        ax.vlines(found, 0.0, 0.12, transform=ax.get_xaxis_transform(), **look)
     compress_axis(ax, "x", found, high)
     # Densities that diverge at zero (square matrices) are cut where the rest stays readable.
     widen(ax, 0.0, 1.15 * np.nanmax(density[x > low + 0.02 * (high - low)]))
@@ -59,14 +72,16 @@ def _present(outliers) -> np.ndarray:
     return outliers[np.isfinite(outliers)]
 
 
-def _histogram(ax, eigenvalues, low, high, bins, color):
+def _histogram(ax, eigenvalues, weights, low, high, bins, color):
     """Density histogram with the law's bins in the bulk, as wide ones outside."""
-    eigenvalues = eigenvalues[np.isfinite(eigenvalues)]
+    seen = np.isfinite(eigenvalues)
+    eigenvalues, total = eigenvalues[seen], seen.sum()
+    weights = np.full(total, 1 / total) if weights is None else np.asarray(weights)[seen]
     width = (high - low) / bins
     start = low - width * max(0, np.ceil((low - eigenvalues.min()) / width))
     stop = high + width * max(0, np.ceil((eigenvalues.max() - high) / width))
     edges = np.linspace(start, stop, round((stop - start) / width) + 1)
-    ax.hist(eigenvalues, edges, density=True, color=color, alpha=0.3, linewidth=0)
+    ax.hist(eigenvalues, edges, weights=weights / width, color=color, alpha=0.3, linewidth=0)
 
 
 def heatmap(ax, kernel, *, label=None, signed=None):

@@ -1,0 +1,75 @@
+"""Which reader a path needs, and the order of several."""
+
+import pathlib
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from spectrax.checkpoints.base import Checkpoint, CheckpointError, reading
+from spectrax.checkpoints.files import open_msgpack, open_npz, open_safetensors
+from spectrax.checkpoints.orbax import open_orbax
+
+READERS = {".npz": open_npz, ".safetensors": open_safetensors, ".msgpack": open_msgpack}
+
+
+def open_checkpoint(path: str | pathlib.Path) -> Checkpoint:
+    """Names and shapes of the arrays in a checkpoint; `.read(name)` reads one.
+
+    Args:
+        path: an `.npz`, `.safetensors` or (Flax) `.msgpack` file, or the folder of an Orbax
+            checkpoint.
+
+    Returns:
+        A `Checkpoint`.
+
+    Raises:
+        CheckpointError: one sentence: not there, unknown, broken, or a library is missing.
+
+    Example:
+        >>> import tempfile, pathlib, numpy as np, spectrax
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "weights.npz"
+        ...     np.savez(path, hidden=np.ones((64, 32)), bias=np.ones(64))
+        ...     checkpoint = spectrax.open_checkpoint(path)
+        ...     checkpoint.select(), checkpoint.read("hidden").shape
+        (['hidden'], (64, 32))
+    """
+    path = pathlib.Path(path)
+    with reading(path):
+        if path.is_dir():
+            return open_orbax(path)
+        if not path.is_file():
+            raise CheckpointError(f"There is no file {str(path)!r}.")
+        if path.suffix not in READERS:
+            known = ", ".join(READERS)
+            raise CheckpointError(
+                f"Cannot tell the format of {str(path)!r}: it must end in {known} or be a folder."
+            )
+        return READERS[path.suffix](path)
+
+
+def find_snapshots(paths: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
+    """Paths of single checkpoints; a folder of numbered ones (Orbax) stands for all of them.
+
+    Args:
+        paths: files and folders, in the order of training.
+
+    Returns:
+        Files and folders, those of one folder by number.
+    """
+    found: list[pathlib.Path] = []
+    for path in map(pathlib.Path, paths):
+        try:
+            inside = [x for x in path.iterdir() if x.is_dir() and re.search(r"\d+$", x.name)]
+        except OSError:
+            inside = []  # a file, or not there: opening it says what is wrong
+        numbered = inside and not (path / "_METADATA").exists()
+        found += sorted(inside, key=lambda x: number_of(x)) if numbered else [path]
+    return found
+
+
+def number_of(path: pathlib.Path) -> float:
+    """The last number in the name of a checkpoint, its suffix left off; NaN without one."""
+    digits = re.findall(r"\d+", path.stem if path.suffix in READERS else path.name)
+    return float(digits[-1]) if digits else np.nan

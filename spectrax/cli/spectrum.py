@@ -1,0 +1,120 @@
+"""`spectrax spectrum`: bulk and outliers of the weights in checkpoints."""
+
+import argparse
+import sys
+
+from spectrax.cli import options
+from spectrax.cli.options import UsageError
+
+EPILOG = """\
+examples:
+  spectrax spectrum model.safetensors
+  spectrax spectrum --pattern "*mlp*kernel" checkpoints/          (Orbax, all its steps)
+  spectrax spectrum --steps 0,100,1000 a.npz b.npz c.npz --json
+
+Reads .npz, .safetensors, Flax .msgpack files and Orbax folders; never unpickles. Several files are
+snapshots of one training: each layer then gets outlier trajectories and an escape step.
+Writes spectrum.csv (a row for each layer and file), spectrum.json (the same with outliers, their
+strengths and errors, parameters, versions), and for each layer a figure (.png, .pdf) and its
+data (.npz).
+A file or array that cannot be used costs one sentence and exit code 1; the others are done.
+"""
+
+
+def add_parser(commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "spectrum",
+        help="bulk, outliers and regime of the weights in checkpoints",
+        description="Measure the spectra of the weights in checkpoints.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="checkpoints, in order of training"
+    )
+    group = parser.add_argument_group("weights")
+    group.add_argument(
+        "--pattern",
+        action="append",
+        metavar="GLOB",
+        help="only names that match, in quotes; may be repeated (all matrices and 2-d kernels)",
+    )
+    group.add_argument(
+        "--layout",
+        choices=("auto", "out_in", "in_out"),
+        default="auto",
+        help="order of the axes; auto: in_out (Flax) for names that end in kernel, else out_in",
+    )
+    group.add_argument(
+        "--divided",
+        action="store_true",
+        help="do not divide by the root of the number of columns: the weights are divided already",
+    )
+    group.add_argument(
+        "--min-size",
+        type=options.at_least(8),
+        default=32,
+        metavar="SIZE",
+        help="leave matrices with fewer rows or columns out (%(default)s)",
+    )
+    group = parser.add_argument_group("measurement")
+    group.add_argument(
+        "--rate",
+        type=float,
+        default=1e-3,
+        help="probability that a layer of pure noise shows an outlier (%(default)s)",
+    )
+    group.add_argument(
+        "--method",
+        choices=("auto", "dense", "lanczos"),
+        default="auto",
+        help="all eigenvalues, or products only; auto: products beyond 2048 rows and columns",
+    )
+    group.add_argument(
+        "--steps",
+        type=options.numbers,
+        help="training steps of the files: a,b,… (numbers in their names, or 0, 1, …)",
+    )
+    options.add_output_options(parser, "spectrax-results")
+    parser.add_argument("--no-figures", action="store_true", help="only tables")
+    parser.set_defaults(run=run)
+
+
+def run(args) -> int:
+    """Read, measure, draw, write, print."""
+    from spectrax.cli import files, session, spectrum_report, spectrum_survey
+
+    session.start(args)
+    survey = spectrum_survey.start(args)
+    folder = files.make_folder(args.out)
+    jobs = spectrum_survey.jobs_of(survey, args)
+    with session.progress(args, total=max(len(jobs), 1)) as bar:
+        for job in jobs:
+            bar.set_description_str(job[2][-30:])
+            spectrum_survey.measure(survey, *job, args)
+            bar.update()
+    for sentence in survey.problems:
+        print(f"spectrax: {sentence}", file=sys.stderr)
+    if not survey.layers:
+        raise UsageError(
+            "There are no weights to measure in these files; see --pattern, --min-size"
+        )
+    chosen = ("pattern", "layout", "divided", "min_size", "rate", "method")
+    record = {
+        "command": "spectrum",
+        "parameters": {name: getattr(args, name) for name in chosen},
+        "seed": 0,  # of the vectors of "lanczos"
+        "files": [str(path) for path in survey.paths],
+        "steps": survey.steps,
+        "layers": [spectrum_survey.layer(survey, name) for name in survey.layers],
+        "problems": survey.problems,
+        "versions": files.versions(),
+    }
+    record["written"] = spectrum_report.write(folder, survey, record, args)
+    (folder / "spectrum.json").write_text(files.to_json(record) + "\n", encoding="utf-8")
+    if args.json:
+        print(files.to_json(record))
+    elif not args.quiet:
+        print(spectrum_report.text(survey, record))
+    return 1 if survey.problems else 0
