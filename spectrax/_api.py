@@ -65,12 +65,12 @@ from spectrax.spectrum.expression import Spaces as Spaces
 from spectrax.spectrum.laws import free_sum as free_sum
 from spectrax.spectrum.laws import population_law as population_law
 from spectrax.spectrum.laws import product_law as product_law
+from spectrax.spectrum.matrix_dyson import Dyson as Dyson
+from spectrax.spectrum.matrix_dyson import dyson as dyson
 from spectrax.spectrum.outputs import one_step_multilayer as one_step_multilayer
 from spectrax.spectrum.outputs import one_step_outputs as one_step_outputs
 from spectrax.spectrum.outputs import wide_edge as wide_edge
-from spectrax.spectrum.pencil import Dyson as Dyson
 from spectrax.spectrum.pencil import Pencil as Pencil
-from spectrax.spectrum.pencil import dyson as dyson
 from spectrax.training.coupling import CoupledSpikeModel as CoupledSpikeModel
 from spectrax.training.deep_linear import DeepLinear as DeepLinear
 from spectrax.training.hebbian import AntiHebbian as AntiHebbian

@@ -5,6 +5,7 @@ Far above the real axis plain iteration converges; from there Newton's method fo
 down. Derivatives come from one more Newton step at the solution, which carries them.
 """
 
+import abc
 from collections.abc import Callable
 from functools import partial
 
@@ -37,26 +38,21 @@ class AbstractDysonLaw(eqx.Module):
     positive: eqx.AbstractVar[bool]  # no negative eigenvalues
     size: eqx.AbstractVar[int]  # how many numbers g
 
+    @abc.abstractmethod
     def update(self, g: Complex[Array, " m"], z: Complex[Array, ""]) -> Complex[Array, " m"]:
         """The self-consistency map T(g, z)."""
-        raise NotImplementedError
 
-    def transform(self, g: Complex[Array, " m"]) -> Complex[Array, ""]:
-        """The Stieltjes transform that belongs to a solution."""
-        raise NotImplementedError
-
-    def bound(self) -> Float[Array, ""]:
-        """No eigenvalue is farther from zero, before scaling."""
-        raise NotImplementedError
-
+    @abc.abstractmethod
     def linearised(self) -> Callable:
         """The function (g, z) -> T(g, z), 1 - DT(g, z)."""
 
-        def both(g, z):
-            slope = jax.jacfwd(self.update, holomorphic=True)(g, z)
-            return self.update(g, z), jnp.eye(self.size) - slope
+    @abc.abstractmethod
+    def transform(self, g: Complex[Array, " m"]) -> Complex[Array, ""]:
+        """The Stieltjes transform that belongs to a solution."""
 
-        return both
+    @abc.abstractmethod
+    def bound(self) -> Float[Array, ""]:
+        """No eigenvalue is farther from zero, before scaling."""
 
     # the physical solution
 
@@ -64,9 +60,9 @@ class AbstractDysonLaw(eqx.Module):
         """Physical solution in the closed upper half plane, with derivatives; before scaling."""
         fixed, fixed_z = jax.lax.stop_gradient((self, z))
         g = jax.lax.stop_gradient(_descend(fixed, fixed_z))
-        move = g - self.update(g, z)
         jacobian = jax.lax.stop_gradient(fixed.linearised()(g, fixed_z)[1])
-        step = jnp.linalg.solve(jacobian, move)
+        g, jacobian = jax.lax.optimization_barrier((g, jacobian))  # see `_descend`
+        step = jnp.linalg.solve(jacobian, g - self.update(g, z))
         return g - jnp.where(jnp.isfinite(step).all(), step, 0.0)
 
     def stieltjes(self, z: ArrayLike) -> Complex[Array, "..."]:
@@ -134,7 +130,8 @@ def _descend(law, z):
 
     def newton(g, z, steps):
         def step(_, g):
-            # One factorisation after the other: two at once can block each other on a processor.
+            # One factorisation after the other: batched ones share the threads that wait for
+            # them, and two at once can wait forever on a processor with few cores.
             T, jacobian = linearised(g, z)
             new = g - jnp.linalg.solve(jacobian, g - T)
             return jnp.where(jnp.isfinite(new).all(), new, g)
@@ -196,18 +193,18 @@ def support(law: AbstractDysonLaw, count: int) -> Float[Array, "count both"]:
 def _fold(law, fixed, outside, middle, width):
     """The edge near a point off the bulk, where 1 - DT is singular; carries the derivative."""
     g = _descend(fixed, outside.astype(complex)).real
-
     linearised = fixed.linearised()
 
-    def jacobian(g, x):
-        return linearised(g + 0j, x + 0j)[1].real
+    def both(g, x):
+        T, jacobian = linearised(g + 0j, x + 0j)
+        return T.real, jacobian.real
 
-    u = jnp.linalg.svd(jacobian(g, outside))[2][-1]
+    u = jnp.linalg.svd(both(g, outside)[1])[2][-1]
 
     def equations(y, u0):
         g, x, u = y
-        defect = g - fixed.update(g + 0j, x + 0j).real
-        return defect, jacobian(g, x) @ u, u0 @ u - 1
+        T, jacobian = both(g, x)
+        return g - T, jacobian @ u, u0 @ u - 1
 
     solver = optx.Newton(rtol=1e-12, atol=1e-12)
     start = (g, outside, u)
@@ -215,7 +212,7 @@ def _fold(law, fixed, outside, middle, width):
     g, x, u = sol.value
     near = (jnp.abs(x - middle) < 30 * width) & jnp.isfinite(g).all()
     g, x = jnp.where(near, g, 0.0), jnp.where(near, x, 2 * fixed.bound())  # any regular point
-    left = jnp.linalg.svd(jacobian(g, x))[0][:, -1]
+    left = jnp.linalg.svd(both(g, x)[1])[0][:, -1]
 
     def defect(law, x):
         return left @ law.update(g + 0j, x + 0j).real

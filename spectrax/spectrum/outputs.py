@@ -1,6 +1,9 @@
 r"""Weights after one or two steps of training with as many outputs as width: the bulk moves."""
 
+from collections.abc import Callable
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float
@@ -47,6 +50,15 @@ class OneStepOutputs(AbstractDysonLaw):
                 1 / (1 - s2 * S - self.omega / self.nu * loop * S),
             ]
         )
+
+    def linearised(self) -> Callable:
+        """By differentiation: there is nothing to factorise."""
+
+        def both(g, z):
+            slope = jax.jacfwd(self.update, holomorphic=True)(g, z)
+            return self.update(g, z), jnp.eye(2) - slope
+
+        return both
 
     def transform(self, g: Complex[Array, " m"]) -> Complex[Array, ""]:
         """The first of the two."""

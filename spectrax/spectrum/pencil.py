@@ -6,11 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Complex, Float, Inexact, PRNGKeyArray
+from jaxtyping import Array, Complex, Float, Inexact, PRNGKeyArray
 
 from spectrax import _check
-from spectrax.spectrum.dyson import AbstractDysonLaw, in_batches
+from spectrax.spectrum.dyson import AbstractDysonLaw
 from spectrax.spectrum.expression import Vector, expanded, fields_of
 
 
@@ -163,7 +162,7 @@ class Pencil(AbstractDysonLaw):
         i, j = np.array([self.links[k][:2] for k in found], int).reshape(-1, 2).T
         return jnp.zeros((n, n)).at[i, j].add(self.coefficients[np.array(found, int)])
 
-    def _cost(self) -> Float[Array, " blocks"]:
+    def _proportions(self) -> Float[Array, " blocks"]:
         rows, cols = np.array(self.blocks, int).reshape(-1, 2).T
         return self.ratios[rows] / self.ratios[cols]
 
@@ -178,7 +177,7 @@ class Pencil(AbstractDysonLaw):
 
     def _self_energy(self, G):
         (P, Q), v = self._matrices(), self.variances[:, None, None]
-        return jnp.sum(v * (P @ G @ Q + self._cost()[:, None, None] * (Q @ G @ P)), axis=0)
+        return jnp.sum(v * (P @ G @ Q + self._proportions()[:, None, None] * (Q @ G @ P)), axis=0)
 
     def _resolvent(self, Sigma, z):
         probe = np.isin(np.arange(len(self.spaces)), self.probes)
@@ -208,7 +207,7 @@ class Pencil(AbstractDysonLaw):
 
     def bound(self) -> Float[Array, ""]:
         r"""Largest image of a unit vector if every matrix has norm $\sqrt v(1+\sqrt{d_r/d_c})$."""
-        norms = jnp.sqrt(self.variances) * (1 + jnp.sqrt(self._cost()))
+        norms = jnp.sqrt(self.variances) * (1 + jnp.sqrt(self._proportions()))
         n = len(self.spaces)
         weights = jnp.append(norms, 1.0)[np.array([edge[2] for edge in self.links])]
         i, j = np.array([edge[:2] for edge in self.links]).T
@@ -297,81 +296,4 @@ def _build(given, edges, spaces: list[str], probes: list[int], output: int | Non
         links,
         tuple(probes),
         output,
-    )
-
-
-class Dyson(eqx.Module):
-    """Solution of the matrix Dyson equation.
-
-    Args:
-        G: traced blocks between the fields, (*z, n, n).
-        stieltjes: the Stieltjes transform of the law, (*z,).
-        residual: largest entry of G - (A - Sigma[G])^(-1), (*z,).
-        physical: whether G solves the equation and the transform has the sign of a law's, (*z,).
-    """
-
-    G: Complex[Array, "*z n n"]
-    stieltjes: Complex[Array, "*z"]
-    residual: Float[Array, "*z"]
-    physical: Bool[Array, "*z"]
-
-
-def dyson(pencil: Pencil, z: ArrayLike) -> Dyson:
-    r"""Solve the matrix Dyson equation at any z, from far above the real axis downwards.
-
-    Args:
-        pencil: a law made by `Pencil.gram` or `Pencil.symmetric`.
-        z: complex, any shape; complex numbers on the real axis mean the limit from above. Real
-            numbers have to lie off the bulk.
-
-    Returns:
-        A `Dyson`; differentiable in z and in everything that the pencil is made of.
-
-    Raises:
-        ValueError: if a concrete real z lies inside the bulk.
-
-    Example:
-        >>> import spectrax as sx
-        >>> sx.enable_x64()
-        >>> spaces = sx.Spaces(D=1.0, N=1.0)
-        >>> W, v = spaces.gaussian("N", "D"), spaces.vector("D")
-        >>> found = sx.dyson(sx.Pencil.gram(v, W @ v), 1.0 + 1.0j)
-        >>> print(f"{found.stieltjes:.4f}", bool(found.physical))
-        0.3002-0.6248j True
-
-    Source: theory page, section 5.2.
-    """
-    real = not jnp.iscomplexobj(z)
-    found = _dyson(pencil, jnp.asarray(z, complex))
-    inside = jnp.abs(found.stieltjes.imag) * pencil.scale * pencil.bound() > 1e-6
-    if real and not isinstance(inside, jax.core.Tracer) and bool(jnp.any(inside)):
-        at = np.ravel(np.asarray(z))[np.ravel(np.asarray(inside))][0]
-        raise ValueError(
-            f"Argument `z` must lie off the bulk or be complex (+0j: from above), got {at}."
-        )
-    return found
-
-
-@eqx.filter_jit
-def _dyson(pencil, z):
-    def at(z):
-        z = z / pencil.scale
-        upper = jnp.where(z.imag < 0, z.conj(), z)
-        g = pencil.solve(upper)
-        residual = jnp.max(jnp.abs(g - pencil.update(g, upper)))
-        S = pencil.transform(g)
-        fine = (residual < 1e-8) & (S.imag < 1e-8 / pencil.bound())
-        G = pencil.matrix(g) / pencil.scale
-        return jax.tree.map(lambda x: jnp.where(z.imag < 0, x.conj(), x), (G, S / pencil.scale)), (
-            residual,
-            fine,
-        )
-
-    (G, S), (residual, fine) = in_batches(pencil, at, z.ravel())
-    shape = z.shape
-    return Dyson(
-        G.reshape(*shape, *G.shape[1:]),
-        S.reshape(shape),
-        residual.reshape(shape),
-        fine.reshape(shape),
     )

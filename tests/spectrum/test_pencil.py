@@ -65,6 +65,7 @@ def test_sum_with_a_semicircle_shifts_the_variable_of_the_other_law():
     np.testing.assert_allclose(semicircle(0.8).edges(), (-1.6, 1.6), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_two_populations_make_two_intervals():
     law = sx.population_law([1.0, 20.0], [0.8, 0.2], 8.0)
     z = jnp.array([5.0 + 1.0j, 60.0 + 0j])
@@ -134,6 +135,7 @@ def test_density_ends_like_a_square_root():
     assert (law.density(jnp.array([0.999 * low, 1.001 * high])) < 1e-8).all()
 
 
+@pytest.mark.slow
 def test_derivatives_of_edges_and_density():
     def observed(p):
         spaces = sx.Spaces(D=1.0, N=p[0], C=p[1])
