@@ -3,6 +3,7 @@
 import os
 
 import jax
+import pytest
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share a GPU
 
@@ -20,3 +21,10 @@ def pytest_configure(config):
         flags.append("--xla_cpu_use_fusion_emitters=false")
         flags.append("--xla_cpu_parallel_codegen_split_count=1")
     os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled_programs():
+    """Hundreds of compiled programs exhaust the memory maps that a process may have."""
+    yield
+    jax.clear_caches()
