@@ -62,6 +62,7 @@ from spectrax.spectrum import strengths as strengths
 from spectrax.spectrum import trace_response as trace_response
 from spectrax.spectrum import transfer_matrix as transfer_matrix
 from spectrax.spectrum.expression import Spaces as Spaces
+from spectrax.spectrum.laws import free_product as free_product
 from spectrax.spectrum.laws import free_sum as free_sum
 from spectrax.spectrum.laws import population_law as population_law
 from spectrax.spectrum.laws import product_law as product_law

@@ -1,8 +1,11 @@
 """Standard laws as pencils of a few lines."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from spectrax import _check
@@ -44,8 +47,9 @@ def population_law(
 ) -> Pencil:
     r"""The law of $\Sigma^{1/2} X^\top X\, \Sigma^{1/2}$: data with a given population spectrum.
 
-    $$m = \sum_k w_k \frac1{z - t_k\,\alpha/(1 - \sum_j w_j t_j m_j)}, \qquad
-      \text{entries of } X \text{ of variance } 1/M$$
+    $$m = \sum_k w_k m_k, \qquad m_k = \frac1{z - t_k s}, \qquad
+      s = \frac\alpha{1 - \sum_k w_k t_k m_k}, \qquad \text{entries of } X
+      \text{ of variance } 1/M$$
 
     Args:
         values: eigenvalues $t_k$ of $\Sigma$.
@@ -105,31 +109,87 @@ def free_sum(first: Pencil, second: Pencil) -> Pencil:
 
     Source: theory page, section 5.2.
     """
-    if len(first.probes) != 1 or len(second.probes) != 1:
-        raise ValueError("Argument `second` must be a law about one vector, as must the first.")
+    (u,), (v,) = _only_probe("first", first), _only_probe("second", second)
+    return _joined(_unit_scale(first), _unit_scale(second), (u, u), v, (u,), None)
+
+
+def free_product(first: Pencil, second: Pencil) -> Pencil:
+    r"""Free multiplicative convolution: the law of $W_1^\top (W_2^\top W_2) W_1$, independent.
+
+    The eigenvalues that are not zero are those of the product of $W_2^\top W_2$ and
+    $W_1 W_1^\top$. Rows of $W_1$ are columns of $W_2$, whatever the ratios of the two laws are
+    relative to.
+
+    Args:
+        first: the law of $W_1^\top W_1$, made by `Pencil.gram`.
+        second: the law of $W_2^\top W_2$, about one vector.
+
+    Raises:
+        ValueError: if one is the law of a symmetric matrix, or the second about several vectors.
+
+    Example:
+        >>> import spectrax as sx
+        >>> sx.enable_x64()
+        >>> square = sx.product_law(1.0)
+        >>> print(f"{sx.free_product(square, square).edges()[1]:.4f}")  # Fuss-Catalan
+        6.7500
+
+    Source: theory page, section 5.2.
+    """
+    for name, law in (("first", first), ("second", second)):
+        if law.output is None:
+            raise ValueError(f"Argument `{name}` must be made by Pencil.gram, got another law.")
+    (v,) = _only_probe("second", second)
+    # w = W_1 v is given to W_2; what comes back, (W_2^T W_2) w, starts the adjoint half of the
+    # first law, which w itself started: every link out of w.
+    back, w = len(first.spaces), first.output
+    links = tuple((i, back if j == w else j, b, t) for i, j, b, t in first.links)
+    opened = eqx.tree_at(lambda law: law.scale, first, first.scale * second.scale)
+    opened = replace(opened, links=links, spaces=(*first.spaces, first.spaces[w]))
+    second = eqx.tree_at(lambda law: law.scale, second, jnp.ones(()))
+    output = back + 1 + second.output - (second.output > v)
+    return _joined(opened, second, (back, w), v, first.probes, output)
+
+
+def _only_probe(name: str, law: Pencil) -> tuple[int]:
+    if len(law.probes) != 1:
+        raise ValueError(
+            f"Argument `{name}` must be a law about one vector, got one about {len(law.probes)}."
+        )
+    return law.probes
+
+
+def _unit_scale(law: Pencil) -> Pencil:
+    """The same law with its scale in the links to the given vector."""
+    into = np.isin([i for i, *_ in law.links], law.probes)
+    new = law.coefficients * jnp.where(into, law.scale, 1.0), jnp.ones(())
+    return eqx.tree_at(lambda law: (law.coefficients, law.scale), law, new)
+
+
+def _joined(first, second, ends, v, probes, output) -> Pencil:
+    """One system of two; the vector v of the second is `ends` (into, out of) of the first."""
+    into, out = ends
     fields, spaces, blocks = len(first.spaces), len(first.ratios), len(first.blocks)
-    (u,), (v,) = first.probes, second.probes
-    place = [u if k == v else fields + k - (k > v) for k in range(len(second.spaces))]
-    unit = first.ratios[first.spaces[u]] / second.ratios[second.spaces[v]]
+    unit = first.ratios[first.spaces[out]] / second.ratios[second.spaces[v]]
+
+    def place(k, end):
+        return end if k == v else fields + k - (k > v)
 
     def space(s):
-        return first.spaces[u] if s == second.spaces[v] else spaces + s
+        return first.spaces[out] if s == second.spaces[v] else spaces + s
 
-    def scaled(law):
-        into = jnp.array([law.scale if i in law.probes else 1.0 for i, *_ in law.links])
-        return law.coefficients * into
-
+    links = tuple(
+        (place(i, into), place(j, out), b + blocks if b >= 0 else -1, t)
+        for i, j, b, t in second.links
+    )
     return Pencil(
-        jnp.ones(()),
+        first.scale,
         jnp.concatenate([first.ratios, second.ratios * unit]),
         jnp.concatenate([first.variances, second.variances]),
-        jnp.concatenate([scaled(first), scaled(second)]),
+        jnp.concatenate([first.coefficients, second.coefficients]),
         first.spaces + tuple(space(s) for k, s in enumerate(second.spaces) if k != v),
         first.blocks + tuple((space(r), space(c)) for r, c in second.blocks),
-        first.links
-        + tuple(
-            (place[i], place[j], b + blocks if b >= 0 else -1, t) for i, j, b, t in second.links
-        ),
-        (u,),
-        None,
+        first.links + links,
+        probes,
+        output,
     )

@@ -7,7 +7,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Complex, Float
 
-from spectrax.spectrum.dyson import in_batches
+from spectrax.spectrum.continuation import in_batches
 from spectrax.spectrum.pencil import Pencil
 
 

@@ -100,8 +100,8 @@ def one_step_outputs(
         steps: 1 or 2; two steps of both layers need gamma0.
 
     Returns:
-        A law: in closed form with the defaults, else a `Pencil` (4 fields; 6 with gamma0; one step
-        with samples 2 more; two steps 18).
+        A law: in closed form with the defaults, else a `Pencil` (6 fields with gamma0, 8 with
+        samples, 10 with both; 18 for two steps).
 
     Raises:
         ValueError: one sentence naming the argument and its value.

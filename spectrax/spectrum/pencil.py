@@ -11,6 +11,7 @@ from jaxtyping import Array, Complex, Float, Inexact, PRNGKeyArray
 from spectrax import _check
 from spectrax.spectrum.dyson import AbstractDysonLaw
 from spectrax.spectrum.expression import Vector, expanded, fields_of
+from spectrax.spectrum.linear import inverse
 
 
 class Pencil(AbstractDysonLaw):
@@ -24,7 +25,8 @@ class Pencil(AbstractDysonLaw):
 
     with $P_e$, $P'_e$ the coefficients of matrix e and of its transpose, A the couplings.
 
-    Made by `Pencil.gram` or `Pencil.symmetric`. Differentiable in ratios, variances, coefficients.
+    Made by `Pencil.gram` or `Pencil.symmetric` from an expression; the arguments below declare the
+    system itself, both halves. Differentiable in ratios, variances, coefficients.
 
     Args:
         scale: factor of all eigenvalues.
@@ -38,6 +40,10 @@ class Pencil(AbstractDysonLaw):
         probes: fields that the law asks about.
         output: field W v of the law of W^T W; None for symmetric expressions.
 
+    Raises:
+        ValueError: if a block or a field is not declared, or a link joins fields that are not in
+            the spaces of its block.
+
     Source: theory page, section 5.2.
     """
 
@@ -50,6 +56,25 @@ class Pencil(AbstractDysonLaw):
     links: tuple[tuple[int, int, int, bool], ...] = eqx.field(static=True)
     probes: tuple[int, ...] = eqx.field(static=True)
     output: int | None = eqx.field(static=True)
+
+    def __check_init__(self):
+        for name, declared in (("spaces", [self.spaces]), ("blocks", self.blocks)):
+            for space in (space for group in declared for space in group):
+                if not 0 <= space < len(self.ratios):
+                    raise ValueError(f"Argument `{name}` must name declared spaces, got {space}.")
+        for link in self.links:
+            i, j, block, flipped = link
+            if not (0 <= i < len(self.spaces) and 0 <= j < len(self.spaces)):
+                raise ValueError(f"Argument `links` must join declared fields, got {link}.")
+            if not -1 <= block < len(self.blocks):
+                raise ValueError(f"Argument `links` must use declared blocks, got {link}.")
+            found = self.spaces[i], self.spaces[j]
+            if block < 0 and found[0] != found[1]:
+                raise ValueError(f"Argument `links` must couple fields of one space, got {link}.")
+            if block >= 0 and found != self.blocks[block][:: -1 if flipped else 1]:
+                raise ValueError(
+                    f"Argument `links` must join fields in the spaces of their block, got {link}."
+                )
 
     @staticmethod
     def gram(v: Vector | Sequence[Vector], w: Vector) -> "Pencil":
@@ -182,7 +207,7 @@ class Pencil(AbstractDysonLaw):
     def _resolvent(self, Sigma, z):
         probe = np.isin(np.arange(len(self.spaces)), self.probes)
         A = jnp.diag(jnp.where(probe, z, 1.0)) - self._couplings()
-        return jnp.linalg.inv(A - Sigma)
+        return inverse(A - Sigma)
 
     def linearised(self) -> Callable:
         """The function (g, z) -> T, 1 - DT, with DT[dG] = T Sigma[dG] T."""

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from differences import central_differences
 from spectrum.helpers import CASES
 from spectrum.test_pencil import complex_of
 
@@ -99,6 +100,17 @@ def test_the_bulk_of_wide_networks_moves_in_mup_only():
         assert (law.edges()[1] > 4 * still) == moved
 
 
+def test_fields_of_the_options():
+    """As many as the documentation says."""
+    for options, fields in (
+        ({"gamma0": 1.0}, 6),
+        ({"samples": 2.0}, 8),
+        ({"gamma0": 1.0, "samples": 2.0}, 10),
+        ({"gamma0": 1.0, "steps": 2}, 18),
+    ):
+        assert len(sx.one_step_outputs(1.5, 0.75, 0.4, **options).spaces) == fields
+
+
 def test_without_initial_weights_it_is_a_product_of_two():
     law = sx.one_step_outputs(1.0, 1.0, 1.0, 0.0)
     np.testing.assert_allclose(law.edges()[1], 27 / 4, rtol=1e-9)
@@ -111,10 +123,7 @@ def test_derivatives_of_the_closed_form():
 
     p = jnp.array([2.0, 0.5, 1.0, 1.0])
     value, slope = jax.jit(observed), jax.jit(jax.jacfwd(observed))(p)
-    for i, h in enumerate(1e-3 * p):
-        e = jnp.zeros(4).at[i].set(h)
-        outer, inner = value(p + 2 * e) - value(p - 2 * e), value(p + e) - value(p - e)
-        np.testing.assert_allclose(slope[:, i], (8 * inner - outer) / (12 * h), rtol=1e-5)
+    np.testing.assert_allclose(slope, central_differences(value, p), rtol=1e-5)
 
 
 def test_bad_requests():

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from differences import central_differences
 
 import spectrax as sx
 
@@ -93,10 +94,7 @@ def test_outliers_differentiate_in_the_coupling():
 
     p = jnp.array([2.0, 0.8, 1.1])
     slope, value = jax.jit(jax.grad(location))(p), jax.jit(location)
-    for i, h in enumerate(1e-3 * p):
-        e = jnp.zeros(3).at[i].set(h)
-        outer, inner = value(p + 2 * e) - value(p - 2 * e), value(p + e) - value(p - e)
-        np.testing.assert_allclose(slope[i], (8 * inner - outer) / (12 * h), rtol=1e-5)
+    np.testing.assert_allclose(slope, central_differences(value, p), rtol=1e-5)
 
 
 def test_bad_requests():
