@@ -44,13 +44,10 @@ def cifar10(
         if not (folder / name).is_file():
             raise missing(f"file {name!r}", folder, OBTAIN)
     parts = [_read(folder / name, records) for name in TRAINING]
-    labels, pixels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    test_labels, test_pixels = _read(folder / TEST, records)
+    pixels, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return from_pixels(
-        pixels,
-        labels,
-        test_pixels,
-        test_labels,
+        (pixels, labels),
+        _read(folder / TEST, records),
         name="cifar10",
         num_classes=CLASSES,
         seed=seed,
@@ -59,7 +56,7 @@ def cifar10(
 
 
 def _read(path: pathlib.Path, records: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (n,) and pixels (n, 32, 32, 3) of one file."""
+    """Pixels (n, 32, 32, 3) and labels (n,) of one file."""
     size = path.stat().st_size
     if size != records * RECORD:
         raise ValueError(
@@ -73,4 +70,4 @@ def _read(path: pathlib.Path, records: int) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(
             f"{str(path)!r} must have labels below {CLASSES}, got {labels[bad]} in record {bad}."
         )
-    return labels, content[:, 1:].reshape(records, *IMAGE).transpose(0, 2, 3, 1)
+    return content[:, 1:].reshape(records, *IMAGE).transpose(0, 2, 3, 1), labels

@@ -114,7 +114,8 @@ def image_folder(
 ) -> ImageFolder:
     """Images in train/<class>/ and val/<class>/, as ImageNet is usually unpacked.
 
-    Of each image the centre remains, a square over 7/8 of the shorter side (224 of 256), scaled. Colours are standardised with the constants of ImageNet's training images: means
+    Of each image the centre remains, a square over 7/8 of the shorter side (224 of 256), scaled to
+    `size`. Colours are standardised with the constants of ImageNet's training images: means
     (0.485, 0.456, 0.406), standard deviations (0.229, 0.224, 0.225), levels from 0 to 1.
 
     Args:

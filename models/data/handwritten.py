@@ -32,10 +32,8 @@ def digits(*, seed: int = 0, split: int = 0) -> Images:
     test, train = order[:HELD_OUT], order[HELD_OUT:]
     pixels = found.images[..., None].astype(np.uint8)
     return from_pixels(
-        pixels[train],
-        found.target[train],
-        pixels[test],
-        found.target[test],
+        (pixels[train], found.target[train]),
+        (pixels[test], found.target[test]),
         name="digits",
         num_classes=10,
         seed=seed,

@@ -72,16 +72,15 @@ class Images:
 
 
 def from_pixels(
-    pixels: np.ndarray, labels: np.ndarray, test_pixels: np.ndarray, test_labels: np.ndarray, **rest
+    train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], **rest
 ) -> Images:
     r"""Images standardised by channel with mean and standard deviation of the training part.
 
     $$x = (p - \bar p_c)/s_c$$
 
     Args:
-        pixels: of the training part, unsigned integers, (n, H, W, C).
-        labels: integers, (n,).
-        test_pixels, test_labels: the same for the held-out part.
+        train: pixels, uint8, (n, H, W, C), and labels, integers, (n,).
+        test: the same for the held-out part.
         rest: other arguments of `Images`.
 
     Returns:
@@ -89,16 +88,20 @@ def from_pixels(
     """
     # By counting values: exact, and without a copy of the data in double precision.
     values = np.arange(256.0)
-    channels = [np.bincount(c.ravel(), minlength=256) for c in np.moveaxis(pixels, -1, 0)]
-    share = np.array(channels) / channels[0].sum()
+    channels = np.moveaxis(train[0], -1, 0)
+    share = np.array([np.bincount(c.ravel(), minlength=256) / c.size for c in channels])
     mean = share @ values
     spread = np.sqrt(np.sum(share * (values - mean[:, None]) ** 2, axis=1))
     spread[spread == 0] = 1.0
+    (inputs, labels), (test_inputs, test_labels) = (
+        (standardise(pixels, mean, spread), np.asarray(classes, np.int32))
+        for pixels, classes in (train, test)
+    )
     return Images(
-        inputs=standardise(pixels, mean, spread),
-        labels=labels.astype(np.int32),
-        test_inputs=standardise(test_pixels, mean, spread),
-        test_labels=test_labels.astype(np.int32),
+        inputs=inputs,
+        labels=labels,
+        test_inputs=test_inputs,
+        test_labels=test_labels,
         **rest,
     )
 

@@ -83,8 +83,13 @@ def jsonl(
     }
 
     def produce() -> Iterator[np.ndarray]:
+        empty = True
         for path in tqdm(paths, "tokenising", unit="file", disable=not progress):
-            yield from _encoded(path, encoder, last, kind)
+            for tokens in _encoded(path, encoder, last, kind):
+                yield tokens
+                empty = False
+        if empty:
+            raise ValueError(f"There is no text in {', '.join(repr(str(path)) for path in paths)}.")
 
     tokens = cached(pathlib.Path(cache), key, kind, produce)
     name = paths[0].resolve().parent.name or "text"

@@ -23,7 +23,7 @@ def cached(
         folder: where the file is, or will be; made if it is missing.
         key: everything that determines the tokens, as JSON can say it.
         kind: NumPy type of a token.
-        produce: gives the tokens as a series of arrays (n,).
+        produce: gives the tokens as a series of arrays (n,), at least one token.
 
     Returns:
         All tokens, memory-mapped, read-only, (N,).
@@ -48,22 +48,20 @@ def _write(path: pathlib.Path, kind: type, pieces: Iterable[np.ndarray]) -> None
     unfinished = path.with_suffix(f".{uuid.uuid4().hex}")
     try:
         with open(unfinished, "xb") as file:
-            count, start = 0, _header(file, kind, 0)
+            count = 0
+            _header(file, kind, count)
             for piece in pieces:
                 file.write(piece.astype(kind, copy=False).tobytes())
                 count += len(piece)
             file.seek(0)
-            assert _header(file, kind, count) == start  # NumPy leaves room for a longer shape
-        if count == 0:
-            raise ValueError(f"There is not a single token to write to {str(path)!r}.")
+            _header(file, kind, count)  # of the same length: NumPy leaves room for a longer shape
         os.replace(unfinished, path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
 
 
-def _header(file, kind: type, count: int) -> int:
-    """Write the header of an array (count,); returns its length."""
+def _header(file, kind: type, count: int) -> None:
+    """Write the header of an array (count,)."""
     head = {"descr": np.dtype(kind).str, "fortran_order": False, "shape": (count,)}
     np.lib.format.write_array_header_1_0(file, head)
-    return file.tell()
