@@ -27,7 +27,7 @@ def test_every_image_is_shifted_and_perhaps_mirrored():
         down = image[rows, cols, 1] - rows
         right, left = image[rows, cols, 2] - cols, image[rows, cols, 2] + cols
         assert len(rows) and np.ptp(down) == 0 and min(np.ptp(right), np.ptp(left)) == 0
-        assert inside.sum() == np.ptp(rows + 0) * np.ptp(cols) + np.ptp(rows) + np.ptp(cols) + 1
+        assert inside.sum() == (np.ptp(rows) + 1) * (np.ptp(cols) + 1)  # a whole rectangle
         shifts.append(down[0] - 1)
         if np.ptp(cols):
             flips.append(np.ptp(right) > 0)
