@@ -197,9 +197,7 @@ def decode(path: str | os.PathLike, size: int) -> np.ndarray:
     """
     from PIL import Image, ImageOps
 
-    side = round(size / (1 - 2 * BORDER))
     with reading(path), Image.open(path, formats=FORMATS) as image:
-        image.draft("RGB", (side, side))  # a JPEG is decoded no larger than needed
         image = image.convert("RGB")
         bilinear = Image.Resampling.BILINEAR
         return np.asarray(ImageOps.fit(image, (size, size), bilinear, bleed=BORDER))

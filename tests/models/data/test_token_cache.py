@@ -1,5 +1,8 @@
 """A file of tokens appears when it is complete, and is then used again."""
 
+import pathlib
+import pickle
+
 import numpy as np
 import pytest
 
@@ -63,6 +66,25 @@ def test_two_writers_do_not_meet(tmp_path):
 
 def objects(path):
     np.save(path, np.array([{}, 1], object), allow_pickle=True)
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.path,)
+
+
+def test_nothing_is_ever_unpickled(tmp_path):
+    cached(tmp_path, KEY, np.uint16, lambda: pieces(5))
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    with pytest.raises(ValueError, match="Cannot read"):
+        cached(tmp_path, KEY, np.uint16, lambda: pieces(5))
+    assert not (tmp_path / "sprung").exists()
 
 
 DAMAGE = {

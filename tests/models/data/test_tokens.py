@@ -34,6 +34,13 @@ def test_the_end_is_held_out(data):
     assert inputs.min() == 103 and targets.max() == 143
 
 
+@pytest.mark.parametrize("split", [100, 101, 110])
+def test_no_training_target_is_held_out(split):
+    data = Tokens("positions", np.arange(144, dtype=np.uint16), 144, 10, 144 - split)
+    targets = data.batch(0, 40)[1]
+    assert targets.max() < split <= targets.max() + 10
+
+
 def test_a_batch_depends_on_seed_step_and_size_alone(data):
     forward = [data.batch(step, 3)[0] for step in range(12)]
     for step in (11, 2, 7):
