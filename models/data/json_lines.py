@@ -1,0 +1,181 @@
+"""Text in JSON lines, as the shards of C4, tokenised once."""
+
+import gzip
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from models.data.files import EXTRA, missing, reading
+from models.data.token_cache import cached
+from models.data.tokens import Tokens, held_out_tokens, token_type
+from spectrax import _check
+
+SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
+TOGETHER = 1024  # documents tokenised in one call, in parallel
+OBTAIN = (
+    "text is read from .jsonl, .json, .jsonl.gz or .json.gz files, such as the shards of C4 at "
+    "https://huggingface.co/datasets/allenai/c4"
+)
+OBTAIN_TOKENIZER = (
+    "the tokenizer is a tokenizer.json of the library tokenizers, such as that of GPT-2 at "
+    "https://huggingface.co/openai-community/gpt2"
+)
+
+
+def jsonl(
+    files: str | os.PathLike | Sequence[str | os.PathLike],
+    tokenizer: str | os.PathLike,
+    *,
+    length: int = 1024,
+    cache: str | os.PathLike,
+    end: str = "<|endoftext|>",
+    held_out: float = 0.01,
+    seed: int = 0,
+    progress: bool = False,
+) -> Tokens:
+    """Documents in the field "text" of JSON lines, plain or compressed, as in C4.
+
+    They are tokenised once, in the order of the files, into a memory-mapped file in `cache`. Its
+    name is a hash of what determines it: names, sizes and modification times of the files, the
+    content of the tokenizer, and `end`; whenever one of them changes, a new file is written.
+
+    Args:
+        files: shards in order, or one of them, or a folder of them.
+        tokenizer: a `tokenizer.json`. Its truncation and padding are ignored, and its special
+            tokens are not recognised inside a text.
+        length: tokens in a window.
+        cache: folder for the tokens; made if it is missing. Two bytes per token, or four beyond a
+            vocabulary of 65 536.
+        end: the token, one of the tokenizer's, that is put after each document.
+        held_out: fraction of the tokens that is held out, at the end.
+        seed: of the order of the windows.
+        progress: show a progress bar over the files while they are tokenised.
+
+    Returns:
+        `Tokens`; its vocabulary is the largest token plus one.
+
+    Raises:
+        FileNotFoundError: if a file is missing, or the folder has none.
+        ValueError: if a file is damaged, a line is not a JSON object with a text, the tokenizer is
+            broken or has no such `end`, or there are too few tokens for the length.
+        ImportError: if the `tokenizers` library is missing.
+    """
+    _check.integer("length", length, 1)
+    held_out_tokens(held_out, 1)  # said before the work, not after it
+    paths, content = _shards(files), _content(pathlib.Path(tokenizer))
+    encoder = _tokenizer(pathlib.Path(tokenizer), content)
+    last = encoder.token_to_id(end)
+    if last is None:
+        raise ValueError(f"Argument `end` must be a token of {str(tokenizer)!r}, got {end!r}.")
+    vocabulary = max(encoder.get_vocab().values()) + 1
+    kind = token_type(vocabulary)
+    stats = [(path.name, path.stat()) for path in paths]
+    key = {
+        "files": [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats],
+        "tokenizer": hashlib.sha256(content).hexdigest(),
+        "end": end,
+    }
+
+    def produce() -> Iterator[np.ndarray]:
+        empty = True
+        for path in tqdm(paths, "tokenising", unit="file", disable=not progress):
+            for tokens in _encoded(path, encoder, last, kind):
+                yield tokens
+                empty = False
+        if empty:
+            raise ValueError(f"There is no text in {', '.join(repr(str(path)) for path in paths)}.")
+
+    tokens = cached(pathlib.Path(cache), key, kind, produce)
+    name = paths[0].resolve().parent.name or "text"
+    return Tokens(name, tokens, vocabulary, length, held_out_tokens(held_out, len(tokens)), seed)
+
+
+def _shards(files) -> list[pathlib.Path]:
+    """The files that were named, or those of a folder by name."""
+    if not isinstance(files, str | os.PathLike):
+        paths = [pathlib.Path(file) for file in files]
+        if not paths:
+            raise ValueError("Argument `files` must name at least one file, got none.")
+    elif pathlib.Path(files).is_dir():
+        folder = pathlib.Path(files)
+        paths = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
+        if not paths:
+            raise missing("text", folder, OBTAIN)
+    else:
+        paths = [pathlib.Path(files)]
+    for path in paths:
+        if not path.is_file():
+            raise missing(f"file {path.name!r}", path.parent, OBTAIN)
+    return paths
+
+
+def _content(path: pathlib.Path) -> bytes:
+    if not path.is_file():
+        raise missing(f"file {path.name!r}", path.parent, OBTAIN_TOKENIZER)
+    return path.read_bytes()
+
+
+def _tokenizer(path: pathlib.Path, content: bytes):
+    """The tokenizer, set to encode whole texts and nothing but them."""
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise ImportError(f"Text is tokenised by the library tokenizers: {EXTRA}.") from error
+    with reading(path):
+        tokenizer = Tokenizer.from_str(content.decode("utf-8"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def _encoded(path: pathlib.Path, tokenizer, end: int, kind: type) -> Iterator[np.ndarray]:
+    """Tokens of many documents at a time, each followed by the end token."""
+    documents = texts(path)
+    while together := list(itertools.islice(documents, TOGETHER)):
+        with reading(path):
+            found = tokenizer.encode_batch_fast(together, add_special_tokens=False)
+        yield np.concatenate([np.array([*document.ids, end], kind) for document in found])
+
+
+def texts(path: pathlib.Path) -> Iterator[str]:
+    """The field "text" of every line that is not empty.
+
+    Args:
+        path: a file of JSON lines, compressed if its name ends in .gz.
+
+    Yields:
+        One text after the other, read as they are asked for.
+
+    Raises:
+        ValueError: if the file is damaged, or a line is not a JSON object with a text.
+    """
+    for number, line in enumerate(_lines(path), 1):
+        if line.strip():
+            yield _text(line, path, number)
+
+
+def _lines(path: pathlib.Path) -> Iterator[bytes]:
+    with reading(path), (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        yield from file
+
+
+def _text(line: bytes, path: pathlib.Path, number: int) -> str:
+    where = f"Line {number} of {str(path)!r}"
+    try:
+        found = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where} is not JSON in UTF-8.") from error
+    if not isinstance(found, dict) or not isinstance(found.get("text"), str):
+        raise ValueError(f'{where} has no field "text" that holds a text.')
+    try:
+        found["text"].encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{where} has half of a surrogate pair in its text.") from error
+    return found["text"]

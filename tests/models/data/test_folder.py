@@ -1,0 +1,192 @@
+"""Small folders of real JPEG and PNG files, whole and damaged."""
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+
+from models.data import image_folder
+from models.data.folder import MEAN, SPREAD, decode
+
+Image = pytest.importorskip("PIL.Image")
+CLASSES = {"bird": (200, 30, 30), "fish": (20, 180, 40), "tree": (90, 90, 210)}
+SUFFIXES = (".JPEG", ".jpg", ".png", ".PNG")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Images of one colour each; the class can be told from it, and the shapes differ."""
+    root = tmp_path_factory.mktemp("images") / "colours"
+    for part, count in (("train", 8), ("val", 4)):
+        for name, colour in CLASSES.items():
+            (root / part / name).mkdir(parents=True)
+            for i in range(count):
+                shape = (40 + 7 * i, 60 - 5 * i)
+                path = root / part / name / f"{name}_{i}{SUFFIXES[i % 4]}"
+                shade = tuple(level + 3 * i for level in colour)
+                Image.new("RGB", shape, shade).save(path, quality=95)
+            (root / part / name / "notes.txt").write_text("no image")
+    return root
+
+
+@pytest.fixture
+def data(folder):
+    return image_folder(folder, size=32)
+
+
+def standardised(colour):
+    return (np.array(colour) - MEAN) / SPREAD
+
+
+def test_images_are_decoded_with_their_labels(folder, data):
+    assert data.shape == (32, 32, 3) and data.num_classes == 3 and data.name == "colours"
+    assert len(data.labels) == 24 and len(data.test_labels) == 12
+    inputs, targets = data.batch(0, 24)
+    assert inputs.shape == (24, 32, 32, 3) and inputs.dtype == np.float32
+    assert targets.dtype == np.int32 and sorted(targets) == [0] * 8 + [1] * 8 + [2] * 8
+    for image, target in zip(inputs, targets, strict=True):
+        colour = standardised(list(CLASSES.values())[target])
+        shade = (image - colour) * SPREAD / 3  # the number of the image, within JPEG's error
+        assert np.ptp(shade) < 2 and -1 < shade.mean() < 8
+
+
+def test_a_batch_depends_on_seed_step_and_size_alone(data):
+    forward = [data.batch(step, 5) for step in range(6)]
+    for step in (5, 1, 3):
+        found = dataclasses.replace(data, threads=1).batch(step, 5)
+        np.testing.assert_array_equal(found[0], forward[step][0])
+        np.testing.assert_array_equal(found[1], forward[step][1])
+    other = dataclasses.replace(data, seed=1)
+    assert not np.array_equal(other.batch(0, 24)[1], data.batch(0, 24)[1])
+    np.testing.assert_array_equal(other.evaluation(9)[0], data.evaluation(9)[0])
+
+
+def test_evaluation_mixes_the_classes(data):
+    inputs, targets = data.evaluation(12)
+    assert sorted(targets) == [0] * 4 + [1] * 4 + [2] * 4 and list(targets) != sorted(targets)
+    assert inputs.shape == (12, 32, 32, 3)
+    with pytest.raises(ValueError, match="from 1 to 12, got 13"):
+        data.evaluation(13)
+
+
+def test_augmentation_shifts_training_images_only(data):
+    augmented = dataclasses.replace(data, augment=True)
+    inputs = augmented.batch(0, 24)[0]
+    assert np.any(inputs == 0) and not np.any(data.batch(0, 24)[0] == 0)
+    np.testing.assert_array_equal(augmented.batch(0, 24)[0], inputs)
+    np.testing.assert_array_equal(augmented.evaluation(6)[0], data.evaluation(6)[0])
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (400, 256), (256, 600), (1024, 1024)])
+def test_the_centre_remains(tmp_path, shape):
+    """Levels that grow by place tell which place is shown: 7/8 of the shorter side."""
+    size, width, height = 56, *shape
+    cols, rows = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
+    picture = np.stack([255 * cols, 255 * rows, 0 * rows], axis=-1).astype(np.uint8)
+    short = min(shape)
+    for suffix in (".png", ".jpg"):
+        Image.fromarray(picture).save(tmp_path / f"a{suffix}", quality=95)
+        found = decode(tmp_path / f"a{suffix}", size).astype(float)
+        place = (np.arange(size) + 0.5) / size - 0.5
+        across, down = (0.5 + place * 7 / 8 * short / extent for extent in shape)
+        np.testing.assert_allclose(found[size // 2, :, 0], 255 * across, atol=4)
+        np.testing.assert_allclose(found[:, size // 2, 1], 255 * down, atol=4)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA", "P", "1"])
+def test_every_image_becomes_rgb(tmp_path, mode):
+    suffix = "jpg" if mode in ("L", "CMYK") else "png"
+    Image.new("RGB", (50, 40), (255, 255, 255)).convert(mode).save(tmp_path / f"a.{suffix}")
+    found = decode(tmp_path / f"a.{suffix}", 16)
+    assert found.shape == (16, 16, 3) and found.dtype == np.uint8 and found.min() > 250
+
+
+def test_small_images_are_enlarged(tmp_path):
+    Image.new("RGB", (3, 5), (10, 20, 30)).save(tmp_path / "a.png")
+    assert np.all(decode(tmp_path / "a.png", 40) == (10, 20, 30))
+
+
+# --- what can be missing or wrong
+
+
+def noise(path):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(path)
+    return path.read_bytes()
+
+
+DAMAGE = {
+    "cut short": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "text": lambda content: b"no image" * 50,
+    "header alone": lambda content: content[:24],
+    "other format": lambda content: b"BM" + content,
+}
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_broken_image_is_named(folder, tmp_path, damage, suffix):
+    path = tmp_path / f"broken.{suffix}"
+    path.write_bytes(DAMAGE[damage](noise(path)))
+    data = image_folder(folder, size=32)
+    data = dataclasses.replace(data, paths=(*data.paths[:-1], str(path)))
+    with pytest.raises(ValueError) as error:
+        data.batch(0, 24)
+    text = str(error.value)
+    assert text.startswith(f"Cannot read {str(path)!r}: ") and text.endswith(".")
+    assert "\n" not in text
+
+
+def test_other_formats_are_not_decoded(tmp_path):
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png", format="BMP")
+    with pytest.raises(ValueError, match="Cannot read"):
+        decode(tmp_path / "a.png", 8)
+
+
+@pytest.mark.parametrize("present", [(), ("train",), ("train", "train/a", "val", "val/a")])
+def test_missing_images_say_what_where_and_how_to_obtain_them(tmp_path, present):
+    for name in present:
+        (tmp_path / name).mkdir()
+    with pytest.raises(FileNotFoundError) as error:
+        image_folder(tmp_path)
+    for part in ("There is no", str(tmp_path), "train/<class>/", "https://www.image-net.org"):
+        assert part in str(error.value)
+
+
+def test_images_without_class_folders_are_refused(folder, tmp_path):
+    """As the validation images of ImageNet come."""
+    (tmp_path / "val").mkdir()
+    (tmp_path / "train").symlink_to(folder / "train")
+    Image.new("RGB", (20, 20)).save(tmp_path / "val" / "a.JPEG")
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/val.*val/<class>/"):
+        image_folder(tmp_path)
+
+
+def test_class_without_training_images_is_named(folder, tmp_path):
+    (tmp_path / "train").symlink_to(folder / "train")
+    (tmp_path / "val" / "whale").mkdir(parents=True)
+    Image.new("RGB", (20, 20)).save(tmp_path / "val" / "whale" / "a.png")
+    with pytest.raises(ValueError, match="must also be in 'train', got 'whale'"):
+        image_folder(tmp_path)
+
+
+def test_classes_without_held_out_images_keep_their_numbers(folder, tmp_path):
+    (tmp_path / "train").symlink_to(folder / "train")
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "tree").symlink_to(folder / "val" / "tree")
+    data = image_folder(tmp_path, size=16)
+    assert data.num_classes == 3 and set(data.test_labels) == {2}
+
+
+@pytest.mark.parametrize("name", ["size", "threads"])
+def test_arguments_out_of_range_are_named(folder, name):
+    with pytest.raises(ValueError, match=f"Argument `{name}` must be .* got 0"):
+        image_folder(folder, **{name: 0})
+
+
+def test_without_pillow_the_extra_is_named(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(ImportError, match=r"spectrax-dmft\[models\]"):
+        image_folder(folder)

@@ -1,0 +1,253 @@
+"""Shards of JSON lines: tokens, cache, and everything that can be wrong with a line."""
+
+import gzip
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from models.data import jsonl
+
+tokenizers = pytest.importorskip("tokenizers")
+
+END = "<|endoftext|>"
+WORDS = ["unknown", *"abcdefghij", END]
+TEXTS = ["a b c", "d", "", f"e {END} f", "g h i j"] * 8
+LINES = [json.dumps({"text": text, "url": "u"}) for text in TEXTS]
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    """Words to their places in `WORDS`; it cuts, fills and frames texts, which is to be ignored."""
+    found = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({word: i for i, word in enumerate(WORDS[:-1])}, "unknown")
+    )
+    found.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    found.post_processor = tokenizers.processors.TemplateProcessing(
+        single=f"{END} $A", special_tokens=[(END, 11)]
+    )
+    found.add_special_tokens([END])
+    found.enable_truncation(2)
+    found.enable_padding(length=9)
+    found.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path / "tokenizer.json"
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """The same lines in two files, one of them compressed, and with an empty line at the end."""
+    (tmp_path / "text").mkdir()
+    with gzip.open(tmp_path / "text" / "a.json.gz", "wt", encoding="utf-8") as file:
+        file.write("\n".join(LINES[:15]) + "\n")
+    (tmp_path / "text" / "b.jsonl").write_text("\n".join(LINES[15:]) + "\n\n", "utf-8")
+    return sorted((tmp_path / "text").iterdir())
+
+
+@pytest.fixture
+def load(tmp_path, tokenizer, shards):
+    def load(files=shards, tokenizer=tokenizer, **options):
+        options = {"length": 3, "cache": tmp_path / "cache", "held_out": 0.2} | options
+        return jsonl(files, tokenizer, **options)
+
+    return load
+
+
+def expected(texts, end=END):
+    """Tokens of the words; the end token inside a text is an unknown word."""
+    table = {word: i for i, word in enumerate(WORDS)} | {END: 0}
+    found = [[table[word] for word in text.split()] + [WORDS.index(end)] for text in texts]
+    return np.concatenate(found)
+
+
+def test_documents_are_tokenised_in_order_with_an_end_after_each(load):
+    data = load()
+    np.testing.assert_array_equal(data.tokens, expected(TEXTS))
+    assert data.tokens.dtype == np.uint16 and isinstance(data.tokens, np.memmap)
+    assert data.vocabulary == len(WORDS) and data.length == 3 and data.name == "text"
+    assert data.held_out == round(0.2 * len(data.tokens))
+
+
+def test_targets_are_the_next_tokens_of_the_file(load):
+    data = load()
+    tokens = expected(TEXTS)
+    windows = {tuple(tokens[i : i + 4]) for i in range(len(tokens))}
+    for inputs, targets in (data.batch(2, 5), data.evaluation(4)):
+        assert inputs.shape == targets.shape == (len(inputs), 3)
+        np.testing.assert_array_equal(inputs[:, 1:], targets[:, :-1])
+        assert {(*x, y[-1]) for x, y in zip(inputs, targets, strict=True)} <= windows
+
+
+def test_folder_list_and_single_file(load, shards):
+    np.testing.assert_array_equal(load(shards[0].parent).tokens, load().tokens)
+    np.testing.assert_array_equal(load(shards[0]).tokens, expected(TEXTS[:15]))
+    np.testing.assert_array_equal(load(str(shards[1])).tokens, expected(TEXTS[15:]))
+    both = load(shards[::-1]).tokens
+    np.testing.assert_array_equal(both, expected(TEXTS[15:] + TEXTS[:15]))
+
+
+def test_end_is_the_users(load):
+    np.testing.assert_array_equal(load(end="j").tokens, expected(TEXTS, "j"))
+    with pytest.raises(ValueError, match="Argument `end` must be a token of .*, got 'none'"):
+        load(end="none")
+
+
+def test_cache_is_used_again(load, tmp_path, monkeypatch):
+    first = np.array(load().tokens)
+    (path,) = (tmp_path / "cache").iterdir()
+    before = path.stat().st_mtime_ns
+    monkeypatch.setattr("models.data.json_lines.texts", None)  # reading again would fail
+    data = load(length=5, seed=1, held_out=0.3)
+    np.testing.assert_array_equal(data.tokens, first)
+    assert path.stat().st_mtime_ns == before and data.length == 5
+
+
+def change_text(shards, tokenizer):
+    """Of the same length and time."""
+    stat = shards[1].stat()
+    shards[1].write_text(shards[1].read_text("utf-8").replace("a b c", "a b cc"), "utf-8")
+    os.utime(shards[1], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def change_letter(shards, tokenizer):
+    """Of the same size, later."""
+    stat = shards[1].stat()
+    shards[1].write_text(shards[1].read_text("utf-8").replace("a b c", "a b d"), "utf-8")
+    os.utime(shards[1], ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+
+
+def change_tokenizer(shards, tokenizer):
+    text = tokenizer.read_text("utf-8")
+    tokenizer.write_text(text.replace('"a": 1', '"k": 1'), "utf-8")
+
+
+@pytest.mark.parametrize("change", [change_text, change_letter, change_tokenizer])
+def test_cache_is_renewed_when_the_input_changes(load, shards, tokenizer, tmp_path, change):
+    before = np.array(load().tokens)
+    change(shards, tokenizer)
+    after = load().tokens
+    assert not np.array_equal(after, before) and len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.parametrize(("vocabulary", "kind"), [(2**16, np.uint16), (2**16 + 1, np.uint32)])
+def test_tokens_take_two_bytes_or_four(load, tmp_path, vocabulary, kind):
+    table = {END: 0, "unknown": 1, "a": vocabulary - 1}  # with gaps
+    found = tokenizers.Tokenizer(tokenizers.models.WordLevel(table, "unknown"))
+    found.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    found.save(str(tmp_path / "large.json"))
+    data = load(tokenizer=tmp_path / "large.json")
+    assert data.vocabulary == vocabulary and data.tokens.dtype == kind
+    assert data.tokens.max() == vocabulary - 1
+
+
+# --- what can be missing or wrong
+
+
+def sentence(load, **options) -> str:
+    with pytest.raises(ValueError) as error:
+        load(**options)
+    text = str(error.value)
+    assert "\n" not in text and text.endswith(".") and len(text) < 400
+    return text
+
+
+BAD_LINES = {
+    "text": "is not JSON",
+    '{"text": "a"': "is not JSON",
+    "[" * 100_000: "is not JSON",
+    "[]": 'has no field "text"',
+    '{"content": "a"}': 'has no field "text"',
+    '{"text": null}': 'has no field "text" that holds a text',
+    r'{"text": "\ud800"}': "has half of a surrogate pair",
+}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz"])
+@pytest.mark.parametrize("line", BAD_LINES, ids=range(len(BAD_LINES)))
+def test_bad_line_is_named(load, tmp_path, line, suffix):
+    path = tmp_path / f"bad{suffix}"
+    content = "\n".join([LINES[0], "", line, LINES[1]]).encode()
+    path.write_bytes(gzip.compress(content) if suffix.endswith("gz") else content)
+    text = sentence(load, files=path)
+    assert text.startswith(f"Line 3 of {str(path)!r} {BAD_LINES[line]}")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_text_that_is_not_utf8_is_named(load, tmp_path):
+    (tmp_path / "bad.jsonl").write_bytes(b'{"text": "a"}\n{"text": "\xff\xfe"}\n')
+    assert "Line 2 of" in sentence(load, files=tmp_path / "bad.jsonl")
+
+
+GZIP = gzip.compress("\n".join(LINES * 9).encode(), mtime=0)
+DAMAGED = {
+    "cut short": GZIP[:-20],
+    "checksum": GZIP[:-8] + bytes([GZIP[-8] ^ 1]) + GZIP[-7:],
+    "content": GZIP[:30] + bytes(b ^ 255 for b in GZIP[30:50]) + GZIP[50:],
+    "not compressed": "\n".join(LINES).encode(),
+    "header alone": GZIP[:5],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_damaged_compression_is_named(load, tmp_path, damage):
+    (tmp_path / "bad.json.gz").write_bytes(DAMAGED[damage])
+    text = sentence(load, files=tmp_path / "bad.json.gz")
+    assert text.startswith("Cannot read ") and "bad.json.gz" in text
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"version": "1.0"', b"\xff\xfe\x00", b"[1]"])
+def test_broken_tokenizer_is_named(load, tmp_path, content):
+    (tmp_path / "broken.json").write_bytes(content)
+    assert "broken.json" in sentence(load, tokenizer=tmp_path / "broken.json")
+
+
+def test_word_that_the_tokenizer_cannot_encode_is_one_sentence(load, tmp_path):
+    """The library says so by an exception of its own."""
+    found = tokenizers.Tokenizer(tokenizers.models.WordLevel({END: 0, "a": 1}, "missing"))
+    found.save(str(tmp_path / "narrow.json"))
+    assert sentence(load, tokenizer=tmp_path / "narrow.json").startswith("Cannot read")
+
+
+def test_files_without_text_are_refused(load, tmp_path):
+    for content in ("", "\n\n"):
+        (tmp_path / "none.jsonl").write_text(content)
+        assert "There is no text in" in sentence(load, files=[tmp_path / "none.jsonl"])
+    assert "at least one file" in sentence(load, files=[])
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_too_little_text_is_one_sentence(load):
+    assert "Argument `length` must be below the" in sentence(load, length=1000)
+
+
+@pytest.mark.parametrize(("name", "value"), [("length", 0), ("held_out", 1.5)])
+def test_arguments_are_checked_before_the_work(load, tmp_path, name, value):
+    assert f"Argument `{name}`" in sentence(load, **{name: value})
+    assert not (tmp_path / "cache").exists()
+
+
+def test_missing_files_say_what_where_and_how_to_obtain_them(load, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for options, parts in (
+        ({"files": tmp_path / "c4.json.gz"}, ("c4.json.gz", "huggingface.co/datasets/allenai/c4")),
+        ({"files": tmp_path / "empty"}, ("empty", "huggingface.co/datasets/allenai/c4")),
+        ({"tokenizer": tmp_path / "t.json"}, ("t.json", "huggingface.co/openai-community/gpt2")),
+    ):
+        with pytest.raises(FileNotFoundError) as error:
+            load(**options)
+        assert all(part in str(error.value) for part in (*parts, str(tmp_path)))
+
+
+def test_without_the_library_the_extra_is_named(load, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(ImportError, match=r"spectrax-dmft\[models\]"):
+        load()
+
+
+def test_progress_is_shown_on_request(load, capsys):
+    load()
+    assert capsys.readouterr() == ("", "")
+    load(end="a", progress=True)
+    assert "tokenising" in capsys.readouterr().err
