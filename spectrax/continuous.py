@@ -1,5 +1,7 @@
 r"""Networks whose matrix learns in continuous time: a coupled ODE, solved by Diffrax."""
 
+from collections.abc import Callable
+
 import diffrax
 import equinox as eqx
 import jax
@@ -9,11 +11,12 @@ import optimistix as optx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from spectrax import _check
+from spectrax.empirical.tracy_widom import tracy_widom_quantile
 from spectrax.solution import RESULTS
 from spectrax.training.activations import activation_function
 from spectrax.training.hebbian import AntiHebbian
 
-TRACY_WIDOM = 3.27  # 99.9 % quantile of the largest eigenvalue in units of sigma N^(-2/3)
+RATE = 1e-3  # of matrices without spikes whose largest eigenvalue passes the default level
 BLOW_UP = 1e6  # how much larger than J_0 the spikes are when a motion has diverged
 
 
@@ -103,11 +106,12 @@ def flow(
         model: an `AntiHebbian`; its dt only sets the duration.
         size: number N of neurons.
         key: explicit PRNG key of J_0 and x_0.
-        times: where to record; 33 evenly spaced times by default.
+        times: where to record, increasing, none later than num_steps · dt; 33 evenly spaced ones by
+            default.
         stop_at_escape: stop when an extreme eigenvalue passes `level`.
         level: distance from zero at which an eigenvalue counts as out of the bulk; by default
-            $2\sigma + 3.27\,\sigma N^{-2/3}$, which one matrix in a thousand passes on either side
-            without any spikes.
+            $2\sigma + 3.27\,\sigma N^{-2/3}$ (Tracy-Widom), which one matrix in a thousand passes
+            on each side without any spikes.
         dense: keep the motion between all steps, for `Flow.at`. Memory:
             max_steps · stages · N² numbers; choose a small `max_steps`.
         rtol: relative tolerance of x and of the entries of N S.
@@ -137,11 +141,9 @@ def flow(
     size = _check.integer("size", size, 2)
     max_steps = _check.integer("max_steps", max_steps, 1)
     duration = model.num_steps * model.dt
-    if times is None:
-        times = jnp.linspace(0.0, 1.0, 33) * duration
-    times = _check.shaped("times", times, (None,))
+    times = jnp.linspace(0.0, 1.0, 33) * duration if times is None else _within(times, duration)
     if level is None:
-        level = model.sigma * (2 + TRACY_WIDOM * size ** (-2 / 3))
+        level = model.sigma * (2 + tracy_widom_quantile(RATE) * size ** (-2 / 3))
     _check.positive("level", level)
     controller = diffrax.PIDController(
         rtol=_check.positive("rtol", rtol), atol=_check.positive("atol", atol), norm=_largest_part
@@ -157,47 +159,82 @@ def flow(
     return found
 
 
+def _within(times, duration):
+    """Times at which a motion can be recorded."""
+    times = _check.times(times)
+    if not any(isinstance(x, jax.core.Tracer) for x in (times, duration)):
+        if times[-1] > duration * (1 + 1e-9):
+            raise ValueError(
+                f"Argument `times` must end by {float(duration):g} (num_steps · dt), "
+                f"got {float(times[-1]):g}."
+            )
+    return jnp.minimum(times, duration)
+
+
+class _Network(eqx.Module):
+    """What the solver asks of one network; y is (x, N (J - J_0))."""
+
+    mu: Array
+    kappa: Array
+    decay: Array
+    J0: Array
+    level: Array
+    activation: str | Callable = eqx.field(static=True)
+
+    def motion(self, t, y):
+        """Derivative of y."""
+        x, S = y
+        f = activation_function(self.activation)(x)
+        dx = self.J0 @ f + S @ f / x.size - self.mu * x
+        return dx, -self.kappa * jnp.outer(f, f) - self.decay * S
+
+    def extremes(self, y):
+        """Smallest and largest eigenvalue of J."""
+        values = jnp.linalg.eigvalsh(self.J0 + y[1] / y[0].size)
+        return values[0], values[-1]
+
+    def record(self, t, y):
+        """What is kept at the times asked for."""
+        f = activation_function(self.activation)(y[0])
+        return jnp.mean(f**2), *self.extremes(y)
+
+    def blown(self, t, y):
+        """Changes sign when the spikes are too large."""
+        size = jnp.mean((y[1] / y[0].size) ** 2) / jnp.mean(self.J0**2)
+        return jnp.log1p(size) - 2 * np.log(BLOW_UP)
+
+    def escaped(self, t, y):
+        """Changes sign when an extreme eigenvalue passes the level."""
+        low, high = self.extremes(y)
+        return jnp.maximum(high, -low) - self.level
+
+
+def _asked(method):
+    """The method of the network that the solver passes on."""
+    return lambda t, y, args, **kwargs: method(args, t, y)
+
+
 @eqx.filter_jit
 def _flow(model, key, numbers, controller, solver, adjoint, how) -> Flow:
     size, stop_at_escape, dense, max_steps = how
     duration, times, level = numbers
-    phi = activation_function(model.activation)
     J0, start = _sample(model, size, key)
-
-    def motion(t, y, args):
-        del t
-        mu, kappa, decay, J0 = args
-        x, S = y
-        f = phi(x)
-        return J0 @ f + S @ f / size - mu * x, -kappa * jnp.outer(f, f) - decay * S
-
-    def extremes(y):
-        values = jnp.linalg.eigvalsh(J0 + y[1] / size)
-        return values[0], values[-1]
-
-    def record(t, y, args):
-        del t, args
-        return jnp.mean(phi(y[0]) ** 2), *extremes(y)
-
-    def blown(t, y, args, **kwargs):
-        del t, args, kwargs
-        return jnp.log1p(jnp.mean((y[1] / size) ** 2) / jnp.mean(J0**2)) - 2 * np.log(BLOW_UP)
-
-    def escaped(t, y, args, **kwargs):
-        del t, args, kwargs
-        low, high = extremes(y)
-        return jnp.maximum(high, -low) - level
-
-    conditions = {"blown": blown} | ({"escaped": escaped} if stop_at_escape else {})
-    save = {"record": diffrax.SubSaveAt(ts=times, fn=record), "end": diffrax.SubSaveAt(t1=True)}
+    network = _Network(model.mu, model.kappa, model.decay, J0, level, model.activation)
+    conditions = {"blown": _asked(_Network.blown)}
+    if stop_at_escape:
+        conditions["escaped"] = _asked(_Network.escaped)
+    save = {
+        "record": diffrax.SubSaveAt(ts=times, fn=_asked(_Network.record)),
+        "end": diffrax.SubSaveAt(t1=True),
+    }
     sol = diffrax.diffeqsolve(
-        diffrax.ODETerm(motion),
+        diffrax.ODETerm(_asked(_Network.motion)),
         solver,
         t0=jnp.zeros(()),
         t1=duration,
         dt0=None,
         y0=(start, jnp.zeros_like(J0)),
-        args=(model.mu, model.kappa, model.decay, J0),
+        args=network,
         saveat=diffrax.SaveAt(subs=save, dense=dense),
         stepsize_controller=controller,
         adjoint=adjoint,
@@ -205,6 +242,10 @@ def _flow(model, key, numbers, controller, solver, adjoint, how) -> Flow:
         max_steps=max_steps,
         throw=False,
     )
+    return _as_flow(sol, times, level, J0)
+
+
+def _as_flow(sol, times, level, J0) -> Flow:
     end, (state, spikes) = sol.ts["end"][0], jax.tree.map(lambda x: x[0], sol.ys["end"])
     left = sol.event_mask.get("escaped", jnp.zeros((), bool))
     fine = (sol.result == diffrax.RESULTS.successful) | left
@@ -219,7 +260,7 @@ def _flow(model, key, numbers, controller, solver, adjoint, how) -> Flow:
         escape_time=jnp.where(left, end, jnp.inf),
         level=level,
         state=state,
-        matrix=J0 + spikes / size,
+        matrix=J0 + spikes / state.size,
         result=RESULTS.where(fine, RESULTS.successful, bad),
         steps=sol.stats["num_accepted_steps"],
         interpolation=sol.interpolation,

@@ -132,6 +132,8 @@ def test_forward_mode_and_other_solvers():
 def test_bad_requests():
     for options, message in (
         ({"times": [[1.0]]}, r"`times` must have shape \(any\), got shape \(1, 1\)"),
+        ({"times": (2.0, 1.0)}, "`times` must be increasing, got 1.0"),
+        ({"times": (1.0, 3.5)}, r"`times` must end by 3 \(num_steps · dt\), got 3.5"),
         ({"level": -1.0}, "`level` must be positive, got -1.0"),
         ({"rtol": 0.0}, "`rtol` must be positive, got 0.0"),
         ({"max_steps": 0}, "`max_steps` must be an integer of at least 1, got 0"),
