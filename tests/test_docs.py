@@ -73,6 +73,8 @@ def evaluate(model, codes):
         "weights": solution.weights(1),
         "spikes": spectrax.spikes(solution, 1, 6),
         "law": spectrax.MarchenkoPastur(1.0),
+        "outputs": spectrax.one_step_outputs(1.5, 0.75, 0.8),
+        "pencil": spectrax.product_law(1.0),
         "measured": spectrax.measure_spectrum(np.random.default_rng(0).normal(1.0, 1.0, (60, 40))),
     }
     return {code: eval(code, dict(names)) for code in codes}

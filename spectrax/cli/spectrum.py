@@ -116,5 +116,5 @@ def run(args) -> int:
     if args.json:
         print(files.to_json(record))
     elif not args.quiet:
-        print(spectrum_report.text(survey, record))
+        print(spectrum_report.text(record))
     return 1 if survey.problems else 0

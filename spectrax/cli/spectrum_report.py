@@ -58,9 +58,9 @@ def _file_names(names) -> dict[str, str]:
     return found
 
 
-def text(survey: Survey, record: dict) -> str:
+def text(record: dict) -> str:
     """The table for the terminal: the last snapshot of each layer."""
-    several = len(survey.paths) > 1
+    several = max(len(layer["snapshots"]) for layer in record["layers"]) > 1
     head = ["layer", "shape", "aspect", "sigma", "edge", "outliers", "top", "KS", "regime"]
     rows = [head + ["escape step"] * several]
     for layer in record["layers"]:
