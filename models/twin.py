@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 
 import spectrax as sx
 from models.mlp import MLP, gradient_descent, squared_error, wide_mlp
