@@ -44,7 +44,8 @@ class Record:
         Raises:
             ValueError: if no snapshot was taken there.
         """
-        _check.one_of("step", step, self.snapshots)
+        if step not in self.snapshots:
+            raise ValueError(f"Argument `step` must be one of {self.snapshots}, got {step}.")
         if self.folder is None:
             return self.kept[step]
         checkpoint = open_checkpoint(snapshot_path(self.folder, step))

@@ -175,6 +175,6 @@ def _flat(tree: dict, prefix: str = "") -> dict:
     """Nested dictionaries as one, keys joined by dots."""
     out = {}
     for key, value in tree.items():
-        inner = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {}
-        out |= inner or {prefix + key: value}
+        inside = isinstance(value, dict)
+        out |= _flat(value, f"{prefix}{key}.") if inside else {prefix + key: value}
     return out
