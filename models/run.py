@@ -75,7 +75,7 @@ class Run:
     def train(self, save_every: int, progress: bool) -> None:
         """All steps that are left."""
         last = self.settings.num_steps
-        look = "{percentage:3.0f}%|{bar:24}| {n}/{total} {elapsed}<{remaining} {postfix}"
+        look = "{percentage:3.0f}%|{bar:24}| {n}/{total} {elapsed}<{remaining} {desc}"
         hidden = not (progress and sys.stderr.isatty())
         bar = tqdm(
             total=last, initial=self.step, disable=hidden, bar_format=look, ncols=79, leave=False
@@ -93,7 +93,7 @@ class Run:
                     self.diverged_at = step
                 elif self.folder and self.step % save_every == 0 and self.step < last:
                     self.save()
-                bar.set_postfix_str(f"loss {self.losses[-1]:.4g}", refresh=False)
+                bar.set_description_str(f"loss {self.losses[-1]:.4g}", refresh=False)
                 bar.update()
         if not self.finished:
             self.finish()
@@ -102,9 +102,9 @@ class Run:
         """Snapshot and evaluation, if it is time for them."""
         step, every = self.step, self.settings.evaluate_every
         if last or step in self.settings.snapshots:
-            arrays = saving.arrays_of(self.state.params)
+            arrays = saving.by_path(self.state.params)
             if self.folder is None:
-                self.kept[step] = jax.tree.map(np.copy, arrays)  # the buffers will be reused
+                self.kept[step] = jax.tree.map(np.array, arrays)  # copies: the buffers are reused
             else:
                 saving.write_arrays(saving.snapshot_path(self.folder, step), arrays)
         if every and (last or step % every == 0):
@@ -150,7 +150,7 @@ class Run:
 
     def description(self) -> dict:
         """The sidecar. Checksums hold for one version and one kind of device."""
-        arrays = saving.arrays_of(self.state.params)
+        arrays = saving.by_path(self.state.params)
         shapes = {name: f"{x.dtype} {list(x.shape)}" for name, x in arrays.items()}
         return {
             "training": dataclasses.asdict(self.settings) | {"arrays": shapes},

@@ -39,10 +39,10 @@ def replacing(path: pathlib.Path) -> Iterator:
         temporary.unlink(missing_ok=True)
 
 
-def arrays_of(params: nnx.State) -> dict[str, np.ndarray]:
+def by_path(params: nnx.State) -> dict[str, jax.Array]:
     """Arrays by path, names joined by slashes: "block/0/kernel"."""
     flat = nnx.to_flat_state(nnx.as_pure(params))
-    return {"/".join(map(str, path)): np.asarray(array) for path, array in flat}
+    return {"/".join(map(str, path)): array for path, array in flat}
 
 
 def snapshot_path(folder: pathlib.Path, step: int) -> pathlib.Path:
@@ -50,10 +50,10 @@ def snapshot_path(folder: pathlib.Path, step: int) -> pathlib.Path:
     return folder / f"step_{step:08d}.npz"
 
 
-def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
+def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray | jax.Array]) -> None:
     """One `.npz` file."""
     with replacing(path) as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, allow_pickle=False, **{k: np.asarray(x) for k, x in arrays.items()})
 
 
 def write_sidecar(folder: pathlib.Path, record: dict) -> None:

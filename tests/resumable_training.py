@@ -1,5 +1,6 @@
 """A training that can be killed: `python resumable_training.py FOLDER [STEP]`."""
 
+import functools
 import os
 import signal
 import sys
@@ -30,6 +31,12 @@ class Stream:
         return self.batch(10**6, size)
 
 
+@functools.cache  # what is equal is compiled once
+def adam(rate):
+    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, 5, NUM_STEPS)
+    return optax.adamw(schedule, weight_decay=0.1)
+
+
 def run(folder, *, kill_at=None, pause=0.0, save_every=3, rate=3e-3, seed=0, **options):
     """Adam with a schedule, and accumulation."""
     from models.mlp import MLP, squared_error
@@ -38,12 +45,11 @@ def run(folder, *, kill_at=None, pause=0.0, save_every=3, rate=3e-3, seed=0, **o
     network = MLP(
         2, 32, inputs=5, outputs=2, multiplier=1.0, activation="gelu", key=jax.random.key(seed)
     )
-    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, 5, NUM_STEPS)
     options = {"num_steps": NUM_STEPS, "batch_size": 12, "accumulate": 3} | options
     options = {"snapshots": log_spaced(1, NUM_STEPS, 5), "evaluate_every": 7} | options
     record = train(
         network,
-        optax.adamw(schedule, weight_decay=0.1),
+        adam(rate),
         Stream(kill_at, pause),
         squared_error,
         folder=folder,

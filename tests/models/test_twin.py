@@ -19,8 +19,8 @@ CASE = json.loads((Path(__file__).parents[1] / "data" / "cases.json").read_text(
 GIVEN = {name: CASE[name] for name in ("inputs", "targets", "eta", "gamma0")}
 RNG = np.random.default_rng(3)
 WIDE = {
-    "tanh": {"depth": 3, "sigma": 1.2, "momentum": 0.6, "weight_decay": 0.03},
-    "schedule": {"depth": 2, "activation": "gelu", "eta": np.linspace(0.1, 0.4, 12)},
+    "tanh": {"depth": 2, "sigma": 1.2, "momentum": 0.6, "weight_decay": 0.03},
+    "schedule": {"depth": 3, "activation": "gelu", "eta": np.linspace(0.1, 0.4, 12)},
     "batches": {"depth": 2, "activation": "relu", "batches": np.array([[0, 1], [1, 2]] * 6)},
     "identity": {"depth": 2, "activation": "identity", "momentum": 0.3, "eta": 0.08},
     "classes": {
@@ -35,7 +35,7 @@ WIDE = {
 RATIOS = {"alpha": 3.0, "nu": 1.5, "eta": 0.03, "gamma0": 3.0, "sigma": 0.9}
 LINEAR = {
     "heavy ball": {"depth": 2, "momentum": 0.6, "weight_decay": 0.02},
-    "classes": {
+    "classes of a linear network": {
         "depth": 1,
         "num_classes": 2,
         "label_noise": 0.3,
@@ -77,7 +77,13 @@ def theirs_and_ours(model, size):
     return theirs, network, transformation, data
 
 
-@pytest.mark.parametrize("name", [*WIDE, *LINEAR])
+QUICK = ("tanh", "classes of a linear network")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(x, marks=[] if x in QUICK else pytest.mark.slow) for x in (*WIDE, *LINEAR)],
+)
 def test_the_loop_is_the_training_of_the_theory(name):
     """Two codes, the same weights to begin with: the same losses and weights at the end."""
     model = model_of(name)
@@ -168,12 +174,13 @@ def agree(model, size, seeds, num_neurons=4096):
     (loss, error), (top, top_error) = found
     sharp = error < 0.02 * expected
     assert sharp[:4].all() and top_error < 0.01 * location
-    print(size, (loss - expected) / error, error / expected, (top - location) / top_error)
+    print("deviations in standard errors:", (loss - expected)[sharp] / error[sharp])
+    print("of the outlier:", (top - location) / top_error, "relative error", top_error / location)
     assert np.abs((loss - expected) / error)[sharp].max() < 4
     assert abs(top - location) < 4 * top_error
 
 
-@pytest.mark.parametrize(("name", "size", "seeds"), [("tanh", 200, 48), ("identity", 80, 120)])
+@pytest.mark.parametrize(("name", "size", "seeds"), [("tanh", 200, 32), ("identity", 80, 120)])
 def test_trained_networks_agree_with_the_theory(name, size, seeds):
     agree(MODELS[name](), size, seeds)
 
@@ -182,11 +189,11 @@ def test_trained_networks_agree_with_the_theory(name, size, seeds):
 @pytest.mark.parametrize(
     ("name", "options", "size", "seeds"),
     [
-        ("tanh", {}, 2000, 12),
-        ("tanh", {"momentum": 0.5, "weight_decay": 0.02, "eta": 0.2}, 1000, 24),
-        ("identity", {}, 600, 40),
-        ("identity", {"momentum": 0.4, "weight_decay": 0.01}, 400, 50),
-        ("identity", {"data": "online"}, 400, 50),
+        ("tanh", {}, 1000, 20),
+        ("tanh", {"momentum": 0.5, "weight_decay": 0.02, "eta": 0.2}, 500, 40),
+        ("identity", {}, 400, 60),
+        ("identity", {"momentum": 0.4, "weight_decay": 0.01}, 300, 60),
+        ("identity", {"data": "online"}, 300, 60),
     ],
 )
 def test_large_ensembles_agree_with_the_theory(name, options, size, seeds):
@@ -194,7 +201,7 @@ def test_large_ensembles_agree_with_the_theory(name, options, size, seeds):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "size", "seeds"), [("tanh", 20, 600), ("identity", 50, 400)])
+@pytest.mark.parametrize(("name", "size", "seeds"), [("tanh", 20, 600), ("identity", 40, 400)])
 def test_the_difference_halves_when_the_size_doubles(name, size, seeds):
     """Of the last loss: the deviation of finite networks is of order 1/N."""
     model = MODELS[name]()
