@@ -40,10 +40,11 @@ def start(model: nnx.Module, transformation, loss: Callable) -> tuple[How, State
         ValueError: if the model changes while it is applied, as with batch statistics.
     """
     moving = nnx.to_flat_state(nnx.state(model, (nnx.BatchStat, nnx.RngState)))
-    for path, _ in moving:
-        name = "/".join(map(str, path))
-        raise ValueError(f"Argument `model` must hold nothing that changes when it is applied, "
-                         f"got {name!r}.")  # fmt: skip
+    names = ["/".join(map(str, path)) for path, _ in moving]
+    if names:
+        raise ValueError(
+            f"Argument `model` must hold nothing that changes when it is applied, got {names[0]!r}."
+        )
     graph, params, fixed = nnx.split(model, nnx.Param, ...)
     params = jax.tree.map(jnp.copy, params)  # the caller's arrays are not ours to reuse
     return How(graph, transformation, loss), State(params, transformation.init(params)), fixed

@@ -255,15 +255,20 @@ def test_resumed_training_gives_the_same_weights(tmp_path):
 @pytest.mark.slow
 def test_training_killed_at_any_moment_gives_the_same_weights(tmp_path):
     """Again and again until it is through, also while it writes."""
-    rng, kills = np.random.default_rng(), 0
-    while not (tmp_path / f"state_{NUM_STEPS:08d}.msgpack").exists():
-        process, before = killed(tmp_path), len(list(tmp_path.glob("state_*")))
-        while process.poll() is None and len(list(tmp_path.glob("state_*"))) <= before:
-            time.sleep(0.05)
-        time.sleep(rng.uniform(0.05, 0.5))
+    rng, kills, done = np.random.default_rng(), 0, 0
+
+    def newest():
+        return max((int(path.stem[6:]) for path in tmp_path.glob("state_*.msgpack")), default=0)
+
+    while done < NUM_STEPS:
+        process = killed(tmp_path)
+        while process.poll() is None and newest() <= done:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0.0, 0.3))
         process.kill()
         kills += process.wait(60) == -9
-        assert kills < 60
+        assert newest() > done
+        done = newest()
     print("kills", kills)
     assert kills > 1
     equal_runs(run(tmp_path, save_every=1), run(None, save_every=None))
