@@ -1,0 +1,63 @@
+"""Files that are whole or not there."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from models import saving
+from spectrax.checkpoints import CheckpointError, open_checkpoint
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.npz"
+    saving.write_arrays(path, {"x": np.arange(3)})
+    with pytest.raises(KeyboardInterrupt), saving.replacing(path) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    np.testing.assert_array_equal(open_checkpoint(path).read("x"), np.arange(3))
+    assert [x.name for x in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_states_come_back_as_they_were(tmp_path):
+    """Types and shapes included; the last two are kept."""
+    tree = {
+        "half": jnp.arange(4.0, dtype=jnp.bfloat16),
+        "state": (jnp.zeros((), jnp.int32), [jnp.ones((2, 3), jnp.float32)]),
+        "grows": np.zeros(0),
+    }
+    assert saving.read_state(tmp_path, tree) is None
+    for step in (3, 20, 100):
+        saving.write_state(tmp_path, step, tree | {"grows": np.arange(float(step))})
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["state_00000020.msgpack", "state_00000100.msgpack"]
+    found = saving.read_state(tmp_path, tree)
+    np.testing.assert_array_equal(found["grows"], np.arange(100.0))
+    np.testing.assert_array_equal(found["half"], np.asarray(tree["half"]))
+    assert found["half"].dtype == jnp.bfloat16 and found["state"][0].shape == ()
+    other = tree | {"half": jnp.zeros(5, jnp.bfloat16)}
+    with pytest.raises(CheckpointError, match=r"shape \(4,\).*delete it to continue from step 20"):
+        saving.read_state(tmp_path, other)
+
+
+def test_checksums_see_every_bit():
+    tree = {"a": np.zeros(3), "b": np.zeros((2, 2), np.int32)}
+    changed = {"a": np.array([0.0, 0.0, 5e-324]), "b": tree["b"]}
+    assert saving.checksum(tree) == saving.checksum({k: x.copy() for k, x in tree.items()})
+    assert saving.checksum(tree) != saving.checksum(changed)
+
+
+def test_another_version_of_jax_may_compile_another_step(tmp_path):
+    """Checksums count only where they were made with the same; the settings always."""
+    record = {"training": {"a": 1}, "checksums": {"step": "x"}, "made_with": {"jax": "1"}}
+    saving.claim(tmp_path / "new", record)
+    saving.claim(tmp_path / "new", record | {"checksums": {"step": "y"}, "made_with": {"jax": "2"}})
+    with pytest.raises(ValueError, match="step differs"):
+        saving.claim(tmp_path / "new", record | {"checksums": {"step": "y"}})
+    with pytest.raises(ValueError, match="a is 1 there and 2 here"):
+        saving.claim(tmp_path / "new", record | {"training": {"a": 2}, "made_with": {"jax": "2"}})
+    assert json.loads((tmp_path / "new" / saving.SIDECAR).read_text()) == record
+    (tmp_path / "new" / saving.SIDECAR).write_text("{")
+    with pytest.raises(CheckpointError, match="Cannot read"):
+        saving.claim(tmp_path / "new", record)
