@@ -3,6 +3,10 @@ r"""Laws given by a self-consistent equation: physical solution, density, edges,
 A law states $g = T(g, z)$ for a few complex numbers g and reads its Stieltjes transform off them.
 Far above the real axis plain iteration converges; from there Newton's method follows the solution
 down. Derivatives come from one more Newton step at the solution, which carries them.
+
+One factorisation has to wait for the other, by the numbers that it needs: batched ones share the
+threads that they wait for, and two at once can wait forever on a processor with few cores. Hence
+full batches only, and derivatives made of products.
 """
 
 import abc
@@ -60,9 +64,8 @@ class AbstractDysonLaw(eqx.Module):
         """Physical solution in the closed upper half plane, with derivatives; before scaling."""
         fixed, fixed_z = jax.lax.stop_gradient((self, z))
         g = jax.lax.stop_gradient(_descend(fixed, fixed_z))
-        jacobian = jax.lax.stop_gradient(fixed.linearised()(g, fixed_z)[1])
-        g, jacobian = jax.lax.optimization_barrier((g, jacobian))  # see `_descend`
-        step = jnp.linalg.solve(jacobian, g - self.update(g, z))
+        T, jacobian = self.linearised()(g, z)
+        step = jnp.linalg.inv(jax.lax.stop_gradient(jacobian)) @ (g - T)
         return g - jnp.where(jnp.isfinite(step).all(), step, 0.0)
 
     def stieltjes(self, z: ArrayLike) -> Complex[Array, "..."]:
@@ -120,7 +123,9 @@ class AbstractDysonLaw(eqx.Module):
 def in_batches(law, function, z):
     """A function at many points, some at a time."""
     size = max(1, min(BATCH, 100_000 // law.size**2, len(z)))
-    return jax.lax.map(function, z, batch_size=size)
+    full = jnp.pad(z, (0, -len(z) % size), mode="edge").reshape(-1, size)
+    found = jax.lax.map(jax.vmap(function), full)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[: len(z)], found)
 
 
 def _descend(law, z):
@@ -130,8 +135,6 @@ def _descend(law, z):
 
     def newton(g, z, steps):
         def step(_, g):
-            # One factorisation after the other: batched ones share the threads that wait for
-            # them, and two at once can wait forever on a processor with few cores.
             T, jacobian = linearised(g, z)
             new = g - jnp.linalg.solve(jacobian, g - T)
             return jnp.where(jnp.isfinite(new).all(), new, g)
@@ -212,14 +215,16 @@ def _fold(law, fixed, outside, middle, width):
     g, x, u = sol.value
     near = (jnp.abs(x - middle) < 30 * width) & jnp.isfinite(g).all()
     g, x = jnp.where(near, g, 0.0), jnp.where(near, x, 2 * fixed.bound())  # any regular point
-    left = jnp.linalg.svd(both(g, x)[1])[0][:, -1]
+    g, x = jax.lax.stop_gradient((g, x))
 
-    def defect(law, x):
-        return left @ law.update(g + 0j, x + 0j).real
+    def defect(x):
+        T, jacobian = law.linearised()(g + 0j, x + 0j)
+        return g - T.real, jacobian.real
 
-    g, x, left = jax.lax.stop_gradient((g, x, left))
-    slope = jax.lax.stop_gradient(jax.grad(defect, argnums=1)(fixed, x))
-    change = defect(law, x) - jax.lax.stop_gradient(defect(law, x))
+    value, pull, jacobian = jax.vjp(defect, x, has_aux=True)
+    left = jnp.linalg.svd(jax.lax.stop_gradient(jacobian))[0][:, -1]
+    slope = jax.lax.stop_gradient(pull(left)[0])
+    change = left @ (value - jax.lax.stop_gradient(value))
     edge = x - change / jnp.where(slope == 0, 1.0, slope)
     unit = fixed.bound()
     hard = fixed.positive & (middle < 10 * SMALLEST * unit) & (~near | (x < 1e-9 * unit))
