@@ -25,6 +25,7 @@ class Cumulative:
 
     Args:
         intervals: of the continuous part, ascending, (k, 2).
+        power: the variable of an interval is this root of the eigenvalues, (k,).
         atom: mass at zero.
         x: points at which the law was solved, ascending in each interval, (k, n).
         density: there, (k, n).
@@ -32,6 +33,7 @@ class Cumulative:
     """
 
     intervals: np.ndarray
+    power: np.ndarray
     atom: float
     x: np.ndarray
     density: np.ndarray
@@ -65,8 +67,9 @@ class Cumulative:
 
     def _continuous(self, x: np.ndarray) -> np.ndarray:
         total, k = np.zeros(x.shape), np.arange(1, self.x.shape[1])
-        for interval, points, density in zip(self.intervals, self.x, self.density, strict=True):
-            power, middle, half = _smooth(interval)
+        parts = zip(self.intervals, self.power, self.x, self.density, strict=True)
+        for interval, power, points, density in parts:
+            middle, half = _middle(interval, power)
             u = np.clip(x, *interval) ** (1 / power)
             theta = np.arccos(np.clip((middle - u) / half, -1.0, 1.0))
             speed = power * points ** (1 - 1 / power) * half * np.sin(_angles(len(points)))
@@ -86,6 +89,9 @@ def cumulative(law: AbstractDysonLaw, nodes: int = 256, count: int = 4) -> Cumul
     Returns:
         A function of x that also measures distances.
 
+    Raises:
+        ValueError: if nodes is not an integer of at least 8, or nothing continuous was found.
+
     Example:
         >>> import spectrax as sx
         >>> from spectrax.spectrum.cumulative import cumulative
@@ -97,29 +103,38 @@ def cumulative(law: AbstractDysonLaw, nodes: int = 256, count: int = 4) -> Cumul
     nodes = _check.integer("nodes", nodes, 8)
     intervals = np.asarray(law.support(count))
     intervals = intervals[intervals[:, 1] > intervals[:, 0]]
-    x = np.stack([_points(interval, nodes) for interval in intervals])
+    if not len(intervals):
+        raise ValueError("Argument `law` must have a continuous part, found none.")
+    power = np.array([_power(law, interval) for interval in intervals])
+    x = np.stack([_points(*each, nodes) for each in zip(intervals, power, strict=True)])
     density, residual = _solved(law, jnp.asarray(x.ravel()))
     density = np.asarray(density).reshape(x.shape)
-    return Cumulative(intervals, float(_atom(law)), x, density, float(residual))
+    return Cumulative(intervals, power, float(_atom(law)), x, density, float(residual))
 
 
 def _angles(nodes: int) -> np.ndarray:
     return (np.arange(nodes) + 0.5) * np.pi / nodes
 
 
-def _smooth(interval) -> tuple[float, float, float]:
-    """Power, middle and half width of the variable.
+def _power(law: AbstractDysonLaw, interval) -> float:
+    """Which root of the eigenvalues makes the density smooth in the angle, ends included."""
+    low, high = interval
+    if low != 0:  # square roots do not feel how near to zero a positive interval begins
+        return 2.0 if low > 0 else 1.0
+    near = high * np.array([1e-8, 1e-6])
+    density = np.asarray(_solved(law, jnp.asarray(near))[0])
+    exponent = -np.log(density[1] / density[0]) / np.log(100)  # of the divergence at zero
+    return float(np.clip(0.5 / (1 - exponent), 1.0, 2.0))
 
-    Roots of eigenvalues do not feel how near to zero an interval begins; where it begins at zero
-    the eigenvalues themselves suit a density that diverges like one over the root.
-    """
-    power = 2.0 if interval[0] > 0 else 1.0
+
+def _middle(interval, power: float) -> tuple[float, float]:
+    """Middle and half width of an interval of the variable."""
     low, high = np.asarray(interval) ** (1 / power)
-    return power, (low + high) / 2, (high - low) / 2
+    return (low + high) / 2, (high - low) / 2
 
 
-def _points(interval, nodes: int) -> np.ndarray:
-    power, middle, half = _smooth(interval)
+def _points(interval, power: float, nodes: int) -> np.ndarray:
+    middle, half = _middle(interval, power)
     return (middle - half * np.cos(_angles(nodes))) ** power
 
 

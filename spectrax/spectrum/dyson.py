@@ -147,7 +147,9 @@ def _descend(law, z):
 
     start = jnp.zeros(law.size, complex)
     g = jax.lax.fori_loop(0, PLAIN, lambda _, g: law.update(g, z + 1j * high), start)
-    g, _ = jax.lax.while_loop(lambda state: state[1] > low, lower, (g, high))
+    g, _ = jax.lax.while_loop(
+        lambda state: (low < state[1]) & (state[1] < jnp.inf), lower, (g, high)
+    )
     return newton(g, z, LAST)
 
 

@@ -183,7 +183,9 @@ class Pencil(AbstractDysonLaw):
         probe = np.isin(np.arange(len(self.spaces)), self.probes)
         A = jnp.diag(jnp.where(probe, z, 1.0)) - self._couplings() - Sigma
         inverse = jax.lax.stop_gradient(jnp.linalg.inv(jax.lax.stop_gradient(A)))
-        return inverse @ (2 * jnp.eye(len(A)) - A @ inverse)  # derivatives are products, see `dyson`
+        return inverse @ (
+            2 * jnp.eye(len(A)) - A @ inverse
+        )  # derivatives are products, see `dyson`
 
     def linearised(self) -> Callable:
         """The function (g, z) -> T, 1 - DT, with DT[dG] = T Sigma[dG] T."""
