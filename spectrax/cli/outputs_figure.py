@@ -29,10 +29,12 @@ def draw(report):
         plotting.density(ax, law.x, law.density, law.intervals, label="theory", **look)
         if histogram is not None:
             count, size = len(values), report.samples.size
-            ax.fill_between([], [], color="C0", alpha=0.3, lw=0, label=f"{count} matrices, {size}")
+            ax.fill_between(
+                [], [], color="C0", alpha=0.3, lw=0, label=f"{count} matrices, D = {size}"
+            )
         if report.initial is not None:
             _initial(ax, *report.initial_curve())
-        zeros = f"; {law.atom:.0%} zeros" if law.atom > 0.005 else ""
+        zeros = f"; {100 * law.atom:.3g} % zeros" if law.atom > 0.005 else ""
         ax.set_title(report.title + zeros)
         ax.set_xlabel(rf"eigenvalue $\lambda$ of {MATRIX[report.matrix]}")
         ax.legend(frameon=True, framealpha=1, edgecolor="none", borderaxespad=0)
