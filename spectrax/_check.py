@@ -33,6 +33,14 @@ def nonnegative(name: str, value):
     return value
 
 
+def finite(name: str, value):
+    """Return value; raise ValueError if a concrete entry is infinite or NaN."""
+    seen = _concrete(value)
+    if seen is not None and not np.all(np.isfinite(seen)):
+        _refuse(name, "finite", seen, ~np.isfinite(seen))
+    return value
+
+
 def integer(name: str, value, low: int, high: int | None = None) -> int:
     """Return value as an int; raise ValueError unless low <= value <= high."""
     rule = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"

@@ -2,13 +2,14 @@
 
 import argparse
 
-from spectrax.cli import options, solve_wide
+from spectrax.cli import options, solve_outputs, solve_wide
 
 EPILOG = """\
 examples:
   spectrax solve
   spectrax solve --gamma0 6 --sigma 0.8 --simulate 300 --seeds 16
   spectrax solve wide --help
+  spectrax solve outputs --help
   spectrax solve --depth 3 --num-classes 2 --teacher-gram "[[1, 0.5], [0.5, 1]]" --json
 
 Writes solve.png and .pdf (losses, strengths, and for each layer its outliers against the step and
@@ -54,6 +55,7 @@ def add_parser(commands) -> None:
     parser.set_defaults(run=run)
     kinds = parser.add_subparsers(title="other models", metavar="")
     solve_wide.add_parser(kinds)
+    solve_outputs.add_parser(kinds)
 
 
 def _add_model_options(parser) -> None:

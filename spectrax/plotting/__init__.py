@@ -11,11 +11,12 @@ escape, a step after a divergence) is not drawn.
 """
 
 from spectrax.plotting.curves import losses, outlier_path, strength_path, sweep
-from spectrax.plotting.spectra import heatmap, spectrum
+from spectrax.plotting.spectra import density, heatmap, spectrum
 from spectrax.plotting.style import sequence, style
 from spectrax.plotting.transfer import learning_rates, sharpness
 
 __all__ = [
+    "density",
     "heatmap",
     "learning_rates",
     "losses",

@@ -42,21 +42,67 @@ def spectrum(
     """
     low, high = (float(edge) for edge in law.edges())
     found = _present(outliers)
-    if histogram is not None:
-        _histogram(ax, finite(histogram), weights, low, high, bins, color)
     # Sine-spaced points resolve the square roots at both edges; the edges themselves can diverge.
     x = low + (high - low) * np.sin(np.linspace(0.0, np.pi / 2, 402)[1:-1]) ** 2
-    density = finite(law.density(x))
-    look = {"color": "black", "linestyle": "--"} if histogram is not None else {"color": color}
-    ax.plot(x, density, **look, label=label)
-    ax.vlines([low, high], 0.0, 1.0, transform=ax.get_xaxis_transform(), **EDGE)
+    look = {"histogram": histogram, "weights": weights, "bins": bins, "color": color}
+    density(ax, x[None], finite(law.density(x))[None], [[low, high]], **look, label=label)
     if found.size:
         # A short tick from below, in units of the axes' height: outliers carry no mass.
         look = {"color": color, "lw": 2 if found.size < 20 else 0.8, "zorder": 4}
         ax.vlines(found, 0.0, 0.12, transform=ax.get_xaxis_transform(), **look)
     compress_axis(ax, "x", found, high)
+    return ax
+
+
+def density(
+    ax,
+    x,
+    values,
+    intervals,
+    *,
+    histogram=None,
+    weights=None,
+    bins=60,
+    color="0.35",
+    label=None,
+):
+    r"""A density that was computed on the intervals of its support, their ends dashed.
+
+    Args:
+        ax: axes to draw on.
+        x: points in each interval, ascending, shape (k, n).
+        values: density there, shape (k, n).
+        intervals: ends of each, shape (k, 2).
+        histogram: eigenvalues of matrices to lay under the law, shape (m,).
+        weights: what fraction of all eigenvalues each of these stands for, (m,); equal parts if not
+            given.
+        bins: bins of the histogram, from the first end to the last.
+        color: of the law, or of the histogram where there is one (the law is black then).
+        label: entry of the legend.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> from spectrax import plotting
+        >>> ax = plt.figure().add_subplot()
+        >>> ax = plotting.density(ax, [[0.5], [2.5]], [[0.7], [0.3]], [[0, 1], [2, 3]])
+        >>> len(ax.lines)  # nothing is drawn between them
+        2
+        >>> plt.close(ax.figure)
+    """
+    x, values, intervals = finite(x), finite(values), finite(intervals)
+    low, high = intervals.min(), intervals.max()
+    if histogram is not None:
+        _histogram(ax, finite(histogram), weights, low, high, bins, color)
+    look = {"color": "black", "linestyle": "--"} if histogram is not None else {"color": color}
+    for k, (points, curve) in enumerate(zip(x, values, strict=True)):
+        ax.plot(points, curve, **look, label=label if k == 0 else None)
+    ax.vlines(intervals.ravel(), 0.0, 1.0, transform=ax.get_xaxis_transform(), **EDGE)
     # Densities that diverge at zero (square matrices) are cut where the rest stays readable.
-    widen(ax, 0.0, 1.15 * np.nanmax(density[x > low + 0.02 * (high - low)]))
+    seen = values[x > intervals @ [[0.98], [0.02]]]
+    widen(ax, 0.0, 1.15 * np.nanmax(seen if seen.size else values))
     ax.set_xlabel(r"eigenvalue $\lambda$ of $W^\top W$")
     ax.set_ylabel("density")
     return ax

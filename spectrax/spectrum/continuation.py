@@ -17,7 +17,9 @@ BATCH = 128  # points solved side by side
 def in_batches(law, function, z):
     """A function at many points, some at a time."""
     size = max(1, min(BATCH, 100_000 // law.size**2, len(z)))
-    return jax.lax.map(function, z, batch_size=size)
+    full = jnp.pad(z, (0, -len(z) % size), mode="edge").reshape(-1, size)  # one compilation
+    found = jax.lax.map(jax.vmap(function), full)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[: len(z)], found)
 
 
 def descend(law, z):
@@ -39,5 +41,7 @@ def descend(law, z):
 
     start = jnp.zeros(law.size, complex)
     g = jax.lax.fori_loop(0, PLAIN, lambda _, g: law.update(g, z + 1j * high), start)
-    g, _ = jax.lax.while_loop(lambda state: state[1] > low, lower, (g, high))
+    g, _ = jax.lax.while_loop(
+        lambda state: (low < state[1]) & (state[1] < jnp.inf), lower, (g, high)
+    )
     return newton(g, z, LAST)

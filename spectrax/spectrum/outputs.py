@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from spectrax import _check
 from spectrax.spectrum.dyson import AbstractDysonLaw
@@ -70,6 +70,24 @@ class OneStepOutputs(AbstractDysonLaw):
         step = (1 + jnp.sqrt(self.omega / self.nu)) * (1 + jnp.sqrt(self.omega))
         return (initial + jnp.abs(self.kappa) * step) ** 2
 
+    def sample(self, size: int, *, key: PRNGKeyArray) -> Float[Array, "rows cols"]:
+        """One finite W.
+
+        Args:
+            size: input dimension D; width and outputs are rounded.
+            key: explicit PRNG key.
+
+        Raises:
+            ValueError: if size is not a positive integer.
+        """
+        D = _check.integer("size", size, 1)
+        N, C = (max(1, round(D * float(ratio))) for ratio in (self.nu, self.omega))
+        of_initial, of_readout, of_teacher = jax.random.split(key, 3)
+        W0 = self.sigma * jax.random.normal(of_initial, (N, D)) / D**0.5
+        V = jax.random.normal(of_readout, (C, N)) / N**0.5
+        Theta = jax.random.normal(of_teacher, (C, D)) / D**0.5
+        return jnp.sqrt(self.scale) * (W0 + self.kappa * V.T @ Theta)
+
 
 def one_step_outputs(
     nu: ArrayLike,
@@ -124,7 +142,8 @@ def one_step_outputs(
         raise ValueError("Argument `gamma0` must be given for two steps, and `samples` must not.")
     nu = _check.scalar("nu", nu)
     a, b = parameterization.output_exponent, parameterization.lr_exponent
-    kappa = _check.scalar("kappa0", kappa0) * nu ** (a + b)
+    kappa = _check.scalar("kappa0", _check.finite("kappa0", kappa0)) * nu ** (a + b)
+    _check.finite("kappa", kappa)  # as the exponents make it
     if gamma0 is None and samples is None:
         numbers = (_check.scalar("omega", omega), kappa, _check.scalar("sigma", sigma))
         return OneStepOutputs(nu, *numbers, jnp.ones(()))
@@ -198,7 +217,7 @@ def one_step_multilayer(
     x = V.T @ (Theta @ x)
     for k in reversed(range(layer + 1, depth)):
         x = W[k].T @ x
-    return Pencil.gram(v, W[layer] @ v + _check.array(kappa) * x)
+    return Pencil.gram(v, W[layer] @ v + _check.array(_check.finite("kappa", kappa)) * x)
 
 
 def wide_edge(
