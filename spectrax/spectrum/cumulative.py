@@ -14,7 +14,8 @@ import numpy as np
 from scipy.fft import dct
 
 from spectrax import _check
-from spectrax.spectrum.dyson import AbstractDysonLaw, in_batches
+from spectrax.spectrum.continuation import in_batches
+from spectrax.spectrum.dyson import AbstractDysonLaw
 
 ZERO = 1e-12  # eigenvalues below this share of the largest one are zeros
 
