@@ -36,7 +36,7 @@ def test_experiment_runs(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["solve", "transfer", "wide", "spectrum"])
+@pytest.mark.parametrize("name", ["solve", "transfer", "wide", "spectrum", "outputs"])
 def test_benchmark_runs(name, tmp_path):
     command = [sys.executable, str(FOLDER / "benchmarks" / f"{name}.py"), "--quick"]
     subprocess.run([*command, "--out", str(tmp_path)], check=True, timeout=600)
@@ -45,3 +45,8 @@ def test_benchmark_runs(name, tmp_path):
         assert all(x["median"] > 0 for x in record["horizons"][0]["ratios"].values())
     else:
         assert record["grid_over_report" if name == "transfer" else "ratio"] > 0
+    if name == "outputs":  # different routes to one density
+        away = [record["ways"][way]["away"] for way in ("pencil", "roots", "continuation")]
+        assert max(x["largest"] for x in away) < 1e-9
+        assert record["ways"]["svd"]["away"]["rms"] < 0.3
+        assert record["failures"]["lowest root, on the axis"]["settings"] == 0
