@@ -36,12 +36,17 @@ def descend(law, z):
         return jax.lax.fori_loop(0, steps, step, g)
 
     def lower(state):
-        g, height = state
-        return newton(g, z + 1j * height, STEPS), height / FACTOR
+        g, above, height = state
+        # Close to an atom or a divergence solutions go as powers of the height, which two steps of
+        # Newton's method would not follow: start from the next term of a geometric sequence.
+        ratio = g / jnp.where(above == 0, 1.0, above)
+        guess = jnp.where((above != 0) & (jnp.abs(ratio - 1) < 1), g * ratio, g)
+        return newton(guess, z + 1j * height, STEPS), g, height / FACTOR
+
+    def go_on(state):
+        return (low < state[2]) & (state[2] < jnp.inf)
 
     start = jnp.zeros(law.size, complex)
     g = jax.lax.fori_loop(0, PLAIN, lambda _, g: law.update(g, z + 1j * high), start)
-    g, _ = jax.lax.while_loop(
-        lambda state: (low < state[1]) & (state[1] < jnp.inf), lower, (g, high)
-    )
+    g, _, _ = jax.lax.while_loop(go_on, lower, (g, g, high))
     return newton(g, z, LAST)
