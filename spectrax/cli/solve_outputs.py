@@ -62,9 +62,11 @@ def add_parser(commands) -> None:
 
 def run(args) -> int:
     """Solve, sample, draw, write, print."""
-    from spectrax.cli import files, outputs_figure, outputs_report, session
+    from spectrax.cli import session
 
     session.start(args)
+    from spectrax.cli import files, outputs_figure, outputs_report
+
     parameters = {name: getattr(args, name) for name in MODEL_OPTIONS}
     _check_combination(parameters)
     outputs_report.build_law(parameters)  # refuses what makes no sense before anything is rounded
