@@ -9,14 +9,14 @@ import spectrax as sx
 from spectrax.spectrum.continuation import descend, in_batches
 
 
-@pytest.mark.parametrize("count", [1, 2, 9])
+@pytest.mark.parametrize("count", [1, 3, 9])
 def test_the_pole_of_an_atom_is_reached_from_any_height(count):
     """Too few steps of Newton's method lose it, or not, as rounding errors fall."""
     law = sx.one_step_outputs(0.775, 0.5, 1.0)
     heights = jnp.geomspace(1e-5, 1e-11, 9) * law.bound()
-    solve = jax.jit(jax.vmap(lambda z: descend(law, z)))
+    transform = jax.jit(jax.vmap(lambda z: law.transform(descend(law, z))))
     for some in jnp.split(heights, 9 // count):
-        S = law.transform(solve(1j * some).T)
+        S = transform(1j * some)
         np.testing.assert_allclose(-some * S.imag, 0.225, rtol=2e-5)
 
 
