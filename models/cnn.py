@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from models.layers import Readout, conv
+from models.layers import conv, linear
 from models.scaling import Scaling
 from spectrax import _check
 
@@ -37,6 +37,7 @@ class CNN(nnx.Module):
         gamma0: richness γ₀ of `models.scaling.Scaling`.
         parameterization: "mup" or "standard".
         sigma: initial standard deviation of kernels times √fan_in.
+        readout_sigma: the same of the readout, at base width.
         stride: of the input convolution; 2 makes everything four times cheaper.
         rngs: random keys.
 
@@ -64,6 +65,7 @@ class CNN(nnx.Module):
         gamma0: float = 1.0,
         parameterization: str = "mup",
         sigma: float = 1.0,
+        readout_sigma: float = 1.0,
         stride: int = 1,
         rngs: nnx.Rngs,
     ):
@@ -79,11 +81,12 @@ class CNN(nnx.Module):
         self.blocks = nnx.List(
             [ResidualBlock(width, scaling, sigma=sigma, rngs=rngs) for _ in range(num_blocks)]
         )
-        self.readout = Readout(width, num_classes, scaling, sigma=sigma, rngs=rngs)
+        self.readout = linear(width, num_classes, "output", scaling, sigma=readout_sigma, rngs=rngs)
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Images (batch, height, width, channels) to outputs (batch, classes)."""
         x = self.input(images)
         for block in self.blocks:
             x = block(x)
-        return self.readout(jnp.mean(nnx.relu(x), axis=(1, 2)))
+        features = jnp.mean(nnx.relu(x), axis=(1, 2))
+        return self.readout(self.scaling.forward("output") * features)

@@ -1,174 +1,240 @@
-r"""Coordinate check: do a few steps move every layer by the same amount at every width?
+"""Does a network keep its parameterization? A few steps at several widths, µP beside standard.
 
-$$\Delta h = \mathrm{rms}(h_t - h_0) \propto m^{\rm slope}, \qquad \text{µP: slope 0 for every layer}$$
+    python -m models.coordinate_check --model gpt --out results
 
-The change of each layer's output, and of each weight array, after a few steps on fixed data, at
-several widths; slopes of its logarithm against that of the width.
+Writes the sizes of all updates, their slopes against width and a figure, and prints a verdict.
 """
 
-import dataclasses
-from collections.abc import Callable, Sequence
+import argparse
+import functools
+import os
+import pathlib
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 
-from models.roles import roles
-from spectrax import _check
+from models.cnn import CNN
+from models.coordinates import Coordinates, coordinate_check
+from models.gpt import GPT
+from models.loss import cross_entropy, token_cross_entropy
+from models.optimizer import optimizer
+from models.resnet import ResNet18
 
-TOLERANCE = 0.1
+TOLERANCE = 0.1  # of |slope| in µP
+PARAMETERIZATIONS = {"mup": "µP", "standard": "standard"}
+FIRST = ("input", "input_norm", "embedding")  # layers before the blocks
 
 
-@dataclasses.dataclass(frozen=True)
-class Coordinates:
-    """Sizes of updates at several widths; each array is (widths, seeds).
-
-    Args:
-        widths: the widths, or whatever was varied.
-        outputs: layer -> rms change of its output.
-        weights: parameter -> change; root mean square of entries, but the Frobenius norm of hidden
-            kernels, whose updates are of low rank: their entries go as 1/m, their action does not.
-    """
+class Case(NamedTuple):
+    """What one network is checked with; settings ours."""
 
     widths: tuple[int, ...]
-    outputs: dict[str, np.ndarray]
-    weights: dict[str, np.ndarray]
-
-    @property
-    def slopes(self) -> dict[str, float]:
-        """Slope for the output of every layer."""
-        return {name: slope(self.widths, values) for name, values in self.outputs.items()}
-
-    @property
-    def weight_slopes(self) -> dict[str, float]:
-        """Slope for every parameter."""
-        return {name: slope(self.widths, values) for name, values in self.weights.items()}
-
-    @property
-    def worst(self) -> float:
-        """Largest |slope| of an output."""
-        return max(abs(value) for value in self.slopes.values())
+    optimizer: str
+    learning_rate: float
+    num_samples: int
+    num_seeds: int
 
 
-def slope(widths: Sequence[int], values: np.ndarray) -> float:
-    """Slope of log₂(root mean square over seeds) against log₂(width).
-
-    Args:
-        widths: (widths,).
-        values: (widths, seeds), positive.
-
-    Returns:
-        The slope of the least-squares line.
-    """
-    mean = np.sqrt(np.mean(np.square(np.asarray(values, np.float64)), axis=1))
-    return float(np.polyfit(np.log2(widths), np.log2(mean), 1)[0])
+CASES = {
+    "cnn": Case((32, 64, 128, 256), "sgd", 0.02, 4, 16),
+    "gpt": Case((32, 64, 128, 256), "adam", 3e-3, 1, 16),
+    "resnet": Case((16, 48, 128), "adam", 5e-4, 1, 4),
+}
 
 
-def coordinate_check(
-    build: Callable[[int, nnx.Rngs], nnx.Module],
-    widths: Sequence[int],
+def network(model: str, base: int, parameterization: str, width: int, rngs: nnx.Rngs):
+    """One of the networks; a readout that starts at zero for Adam (see `models.coordinates`)."""
+    options = {"parameterization": parameterization, "base_width": base, "rngs": rngs}
+    if model == "cnn":
+        return CNN(width, 2, base_blocks=2, stride=2, **options)
+    if model == "resnet":
+        return ResNet18(width, num_classes=10, readout_sigma=0.0, **options)
+    options |= {"base_layers": 2, "base_head_size": 16, "readout_sigma": 0.0}
+    return GPT(width, width // 16, 2, vocab_size=64, **options)
+
+
+def data(model: str, count: int, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Random images with random classes, or random tokens."""
+    first, second = jax.random.split(key)
+    if model == "gpt":
+        tokens = jax.random.randint(first, (count, 17), 0, 64, jnp.int32)
+        return tokens[:, :-1], tokens[:, 1:]
+    size = 32 if model == "resnet" else 8
+    images = jax.random.normal(first, (count, size, size, 3), jnp.float32)
+    return images, jax.random.randint(second, (count,), 0, 10, jnp.int32)
+
+
+def check(
+    model: str,
+    parameterization: str,
     *,
-    transformation: Callable[[nnx.Module], optax.GradientTransformation],
-    loss: Callable,
-    inputs: jax.Array,
-    targets: jax.Array,
+    widths: tuple[int, ...] | None = None,
     num_steps: int = 4,
-    num_seeds: int = 4,
-    key: jax.Array,
+    num_seeds: int | None = None,
+    seed: int = 0,
 ) -> Coordinates:
-    """Train networks of several widths for a few steps and measure what moved.
+    """Coordinate check of one network; the smallest width is the base width.
 
     Args:
-        build: width and random keys -> network; every other setting is the same.
-        widths: at least two, increasing. A depth may be varied just as well: compared are the
-            layers that exist in every network.
-        transformation: network -> optimizer, e.g. by `models.optimizer.optimizer`.
-        loss: (model, inputs, targets) -> scalar.
-        inputs: of all steps, and those on which outputs are compared.
-        targets: of all steps.
+        model: "cnn", "gpt" or "resnet".
+        parameterization: "mup" or "standard".
+        widths: those of `CASES` if not given.
         num_steps: steps of training.
-        num_seeds: independent initial values.
-        key: random key.
+        num_seeds: independent initial values; those of `CASES` if not given.
+        seed: of data and initial values.
 
     Returns:
         Sizes of all updates and their slopes.
-
-    Raises:
-        ValueError: if there are fewer than two widths.
     """
-    if len(widths) < 2:
-        raise ValueError(f"Argument `widths` must hold at least two, got {len(widths)}.")
-    _check.integer("num_steps", num_steps, 1)
-    keys = jax.random.split(key, _check.integer("num_seeds", num_seeds, 1))
-    found = []
-    for width in widths:
+    case = CASES[model]
+    widths = case.widths if widths is None else widths
+    for_data, for_networks = jax.random.split(jax.random.key(seed))
+    inputs, targets = data(model, case.num_samples, for_data)
 
-        def changes(key, width=width):
-            before = build(width, nnx.Rngs(key))
-            after = _train(before, transformation(before), loss, inputs, targets, num_steps)
-            return _output_changes(before, after, inputs), _weight_changes(before, after)
+    def transformation(built):
+        rates = {"learning_rate": case.learning_rate, "num_steps": num_steps}
+        return optimizer(built, built.scaling, name=case.optimizer, **rates)
 
-        found.append(jax.device_get(jax.jit(jax.vmap(changes))(keys)))
-    outputs, weights = (_in_all([pair[k] for pair in found]) for k in (0, 1))
-    return Coordinates(tuple(widths), outputs, weights)
-
-
-def _train(model, transformation, loss, inputs, targets, num_steps: int):
-    """The model after some steps on the same data."""
-    graph, params = nnx.split(model, nnx.Param)
-
-    def step(carry, _):
-        params, state = carry
-        gradient = jax.grad(lambda p: loss(nnx.merge(graph, p), inputs, targets))(params)
-        updates, state = transformation.update(gradient, state, params)
-        return (optax.apply_updates(params, updates), state), None
-
-    start = (params, transformation.init(params))
-    (params, _), _ = jax.lax.scan(step, start, length=num_steps)
-    return nnx.merge(graph, params)
+    return coordinate_check(
+        functools.partial(network, model, widths[0], parameterization),
+        widths,
+        transformation=transformation,
+        loss=token_cross_entropy if model == "gpt" else cross_entropy,
+        inputs=inputs,
+        targets=targets,
+        num_steps=num_steps,
+        num_seeds=case.num_seeds if num_seeds is None else num_seeds,
+        key=for_networks,
+    )
 
 
-def layer_outputs(model: nnx.Module, inputs: jax.Array) -> dict[str, jax.Array]:
-    """Output of every module inside the model, in the order of the forward pass' tree.
-
-    Args:
-        model: network.
-        inputs: of the network.
-
-    Returns:
-        Path, e.g. "blocks.0.conv1"; "output" for the model itself -> array.
-    """
-    forward = nnx.capture(model, nnx.Intermediate, method_outputs=nnx.Intermediate)
-    _, captured = forward(inputs)
-    return {
-        ".".join(map(str, path[:-1])) or "output": value.get_value()[0]
-        for path, value in nnx.to_flat_state(captured)
-        if path[-1] == "__call__"
-    }
+def ordered(names) -> list[str]:
+    """Layers from the input to the readout."""
+    return sorted(names, key=lambda name: name.split(".")[0] not in FIRST)
 
 
-def _rms(x: jax.Array) -> jax.Array:
-    return jnp.sqrt(jnp.mean(jnp.square(x.astype(jnp.float32))))
+def draw(found: dict[str, Coordinates]):
+    """Changes over their value at base width, one curve for each layer; and all slopes."""
+    import matplotlib.pyplot as plt
+
+    from spectrax import plotting
+
+    names = ordered(found["mup"].outputs)
+    with plotting.style():
+        height = max(3.4, 0.6 + 0.13 * len(names))
+        fig, axes = plt.subplots(1, 3, figsize=(10.2, height), width_ratios=(1, 1, 1.2))
+        for ax, (key, title) in zip(axes, PARAMETERIZATIONS.items(), strict=False):
+            draw_changes(ax, found[key], names)
+            ax.set(title=title)
+        low = min(ax.get_ylim()[0] for ax in axes[:2])
+        high = max(ax.get_ylim()[1] for ax in axes[:2])
+        for ax in axes[:2]:
+            ax.set_ylim(low, high)
+        draw_slopes(axes[2], found, names)
+    plt.close(fig)
+    return fig
 
 
-def _output_changes(before, after, inputs) -> dict[str, jax.Array]:
-    old, new = layer_outputs(before, inputs), layer_outputs(after, inputs)
-    return {name: _rms(new[name] - old[name]) for name in old}
+def draw_changes(ax, coordinates: Coordinates, names: list[str]) -> None:
+    """One curve for each layer, dark to bright from input to readout; ± the tolerance in grey."""
+    from spectrax import plotting
+
+    widths = np.array(coordinates.widths)
+    for name, color in zip(names, plotting.sequence(len(names)), strict=True):
+        size = np.mean(coordinates.outputs[name], axis=1)
+        label = name if name in (names[0], names[-1]) else None
+        ax.loglog(widths, size / size[0], "o-", ms=2.5, lw=0.9, color=color, label=label)
+    ratio = widths / widths[0]
+    ax.fill_between(widths, ratio**-TOLERANCE, ratio**TOLERANCE, color="0.85", lw=0, zorder=0)
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log", base=2)
+    ax.set_xticks(widths, [str(width) for width in widths])
+    ax.minorticks_off()
+    ax.set(xlabel="width", ylabel="change of output / that at base width")
+    ax.legend(loc="upper left")
 
 
-def _weight_changes(before, after) -> dict[str, jax.Array]:
-    old, new = (dict(nnx.to_flat_state(nnx.state(m, nnx.Param))) for m in (before, after))
-    found = {}
-    for path, role in roles(before).items():
-        change = new[path].get_value() - old[path].get_value()
-        size = change.size**0.5 if role.name == "hidden" else 1.0
-        found[".".join(map(str, path))] = size * _rms(change)
-    return found
+def draw_slopes(ax, found: dict[str, Coordinates], names: list[str]) -> None:
+    """Slopes with standard errors, one row for each layer."""
+    rows = np.arange(len(names))
+    ax.axvspan(-TOLERANCE, TOLERANCE, color="0.85", lw=0, zorder=0)
+    for (key, label), color in zip(PARAMETERIZATIONS.items(), ("C0", "C3"), strict=True):
+        slopes, stderr = found[key].slopes, found[key].stderr
+        x, error = ([values[name] for name in names] for values in (slopes, stderr))
+        ax.errorbar(x, rows, xerr=error, fmt="o", ms=3, lw=1, color=color, label=label)
+    ax.set_yticks(rows, names, fontsize=5.5)
+    ax.invert_yaxis()
+    ax.set(xlabel="slope", title="log change against log width")
+    ax.legend()
 
 
-def _in_all(rows: list[dict]) -> dict[str, np.ndarray]:
-    """What every row has, stacked."""
-    shared = [name for name in rows[0] if all(name in row for row in rows)]
-    return {name: np.stack([row[name] for row in rows]) for name in shared}
+def verdict(found: dict[str, Coordinates]) -> str:
+    """One line."""
+    mup, standard = found["mup"], found["standard"]
+    value, error = mup.slopes[mup.worst], mup.stderr[mup.worst]
+    other = standard.slopes[standard.worst]
+    word = "holds" if abs(value) <= TOLERANCE else "FAILS"
+    return (
+        f"µP {word}: largest slope {value:+.3f} ± {error:.3f} ({mup.worst}), tolerance "
+        f"{TOLERANCE}; standard parameterization: {other:+.3f} ({standard.worst})."
+    )
+
+
+def table(found: dict[str, Coordinates]) -> list[dict]:
+    """One row for each layer."""
+    mup, standard = found["mup"], found["standard"]
+    return [
+        {
+            "layer": name,
+            "mup": mup.slopes[name],
+            "mup_stderr": mup.stderr[name],
+            "standard": standard.slopes[name],
+            "standard_stderr": standard.stderr[name],
+        }
+        for name in ordered(mup.slopes)
+    ]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Check, draw, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=CASES, required=True)
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("spectrax-results"), help="%(default)s"
+    )
+    parser.add_argument("--widths", type=int, nargs="+", help="the first one is the base width")
+    parser.add_argument("--steps", type=int, default=4, help="%(default)s")
+    parser.add_argument("--seeds", type=int, help="independent networks at each width")
+    parser.add_argument("--seed", type=int, default=0, help="%(default)s")
+    args = parser.parse_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    from spectrax.cli import files
+
+    options = {"num_steps": args.steps, "num_seeds": args.seeds, "seed": args.seed}
+    options["widths"] = args.widths and tuple(args.widths)
+    found = {name: check(args.model, name, **options) for name in PARAMETERIZATIONS}
+    rows, line = table(found), verdict(found)
+    arrays = {"widths": np.array(found["mup"].widths)}
+    for key, coordinates in found.items():
+        for kind in ("outputs", "weights"):
+            for name, values in getattr(coordinates, kind).items():
+                arrays[f"{key}/{kind}/{name}"] = values
+    record = {"model": args.model, "settings": CASES[args.model]._asdict(), "options": options}
+    record |= {"slopes": rows, "verdict": line}
+    record["weight_slopes"] = {key: found[key].weight_slopes for key in found}
+    name = f"coordinate_check_{args.model}"
+    paths = files.write(args.out, name, draw(found), arrays, record)
+    print(f"{'layer':<32}{'µP':>8}{'± s.e.':>8}{'standard':>10}{'± s.e.':>8}")
+    for row in rows:
+        layer, *values = row.values()
+        print(f"{layer:<32}{values[0]:>8.3f}{values[1]:>8.3f}{values[2]:>10.3f}{values[3]:>8.3f}")
+    print(line)
+    print("written:", *paths, sep="\n  ")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from models.layers import PARAM, Readout, linear, rms_norm
+from models.layers import PARAM, linear, rms_norm
 from models.roles import tag
 from models.scaling import Scaling
 from spectrax import _check
@@ -116,7 +116,9 @@ class GPT(nnx.Module):
         gamma0: richness γ₀ of `models.scaling.Scaling`.
         parameterization: "mup" or "standard".
         sigma: initial standard deviation of kernels times √fan_in.
-        embedding_std: initial standard deviation of embeddings.
+        readout_sigma: the same of the readout, at base width.
+        embedding_std: initial standard deviation of embeddings; where it is small against what a
+            branch adds, the norms divide the depth multipliers away.
         rope_base: base of the rotary positions.
         dtype: of the computation, float32 or bfloat16; parameters and logits are float32.
         remat: recompute every block in the backward pass instead of storing what is inside.
@@ -147,7 +149,8 @@ class GPT(nnx.Module):
         gamma0: float = 1.0,
         parameterization: str = "mup",
         sigma: float = 1.0,
-        embedding_std: float = 0.02,
+        readout_sigma: float = 1.0,
+        embedding_std: float = 0.2,
         rope_base: float = 5e5,
         dtype=PARAM,
         remat: bool = False,
@@ -191,11 +194,18 @@ class GPT(nnx.Module):
         )
         self.blocks = nnx.List([block() for _ in range(num_layers)])
         self.norm = rms_norm(d_model, dtype=dtype, rngs=rngs)
-        self.readout = Readout(d_model, vocab_size, scaling, **options)
+        self.readout = linear(
+            d_model,
+            vocab_size,
+            "output",
+            scaling,
+            **options | {"sigma": readout_sigma},
+        )
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
         """Tokens (batch, positions) to logits of the next token (batch, positions, vocabulary)."""
         x = self.embedding(tokens)
         for block in self.blocks:
             x = nnx.remat(Block.__call__)(block, x) if self.remat else block(x)
-        return self.readout(self.norm(x))
+        features = self.scaling.forward("output") * self.norm(x)
+        return self.readout(features).astype(PARAM)

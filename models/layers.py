@@ -1,6 +1,5 @@
 """Layers of Flax with the scaling's initial values and roles; stored in single precision."""
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -42,7 +41,7 @@ def linear(
         rngs: random keys.
 
     Returns:
-        The layer; forward multipliers are applied by `Readout` and by residual blocks.
+        The layer; networks apply the forward multipliers to the inputs of the readout.
     """
     kernel = _kernel(fan_in, role, scaling, branch, sigma)
     return nnx.Linear(
@@ -109,34 +108,3 @@ def group_norm(channels: int, groups: int, *, rngs: nnx.Rngs) -> nnx.GroupNorm:
         bias_metadata=tag("vector"),
         rngs=rngs,
     )
-
-
-class Readout(nnx.Module):
-    """A last matrix and its forward multiplier, f = W h / (m γ₀); single precision comes out.
-
-    Args:
-        fan_in: number of features.
-        fan_out: number of outputs.
-        scaling: of the network.
-        sigma: initial standard deviation times √(base width).
-        dtype: of the product.
-        rngs: random keys.
-    """
-
-    def __init__(
-        self,
-        fan_in: int,
-        fan_out: int,
-        scaling: Scaling,
-        *,
-        sigma: float = 1.0,
-        dtype=PARAM,
-        rngs: nnx.Rngs,
-    ):
-        self.linear = linear(
-            fan_in, fan_out, "output", scaling, sigma=sigma, dtype=dtype, rngs=rngs
-        )
-        self.multiplier = scaling.forward("output")
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.multiplier * self.linear(x).astype(PARAM)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from models.layers import Readout, conv, group_norm
+from models.layers import conv, group_norm, linear
 from models.scaling import Scaling
 from spectrax import _check
 
@@ -71,6 +71,7 @@ class ResNet18(nnx.Module):
         gamma0: richness γ₀ of `models.scaling.Scaling`.
         parameterization: "mup" or "standard".
         sigma: initial standard deviation of kernels times √fan_in.
+        readout_sigma: the same of the readout, at base width.
         rngs: random keys.
 
     Raises:
@@ -88,6 +89,7 @@ class ResNet18(nnx.Module):
         gamma0: float = 1.0,
         parameterization: str = "mup",
         sigma: float = 1.0,
+        readout_sigma: float = 1.0,
         rngs: nnx.Rngs,
     ):
         sizes = {"width": width, "num_classes": num_classes, "in_channels": in_channels}
@@ -100,7 +102,7 @@ class ResNet18(nnx.Module):
         self.input = conv(
             in_channels, width, "input", scaling, size=7, stride=2, sigma=sigma, rngs=rngs
         )
-        self.norm = group_norm(width, groups, rngs=rngs)
+        self.input_norm = group_norm(width, groups, rngs=rngs)
         blocks, channels = [], width
         for factor in STAGES:
             for stride in (1 if factor == 1 else 2, 1):
@@ -116,12 +118,15 @@ class ResNet18(nnx.Module):
                 blocks.append(block)
                 channels = factor * width
         self.blocks = nnx.List(blocks)
-        self.readout = Readout(channels, num_classes, scaling, sigma=sigma, rngs=rngs)
+        self.readout = linear(
+            channels, num_classes, "output", scaling, sigma=readout_sigma, rngs=rngs
+        )
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Images (batch, height, width, channels) to outputs (batch, classes)."""
-        x = nnx.relu(self.norm(self.input(images)))
+        x = nnx.relu(self.input_norm(self.input(images)))
         x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
         for block in self.blocks:
             x = block(x)
-        return self.readout(jnp.mean(x, axis=(1, 2)))
+        features = jnp.mean(x, axis=(1, 2))
+        return self.readout(self.scaling.forward("output") * features)
