@@ -39,7 +39,7 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "cnn": Case((32, 64, 128, 256), "sgd", 0.02, 4, 16),
+    "cnn": Case((32, 64, 128, 256), "sgd", 0.02, 2, 32),
     "gpt": Case((32, 64, 128, 256), "adam", 3e-3, 1, 16),
     "resnet": Case((16, 48, 128), "adam", 5e-4, 1, 4),
 }
@@ -173,13 +173,11 @@ def draw_slopes(ax, found: dict[str, Coordinates], names: list[str]) -> None:
 
 def verdict(found: dict[str, Coordinates]) -> str:
     """One line."""
-    mup, standard = found["mup"], found["standard"]
-    value, error = mup.slopes[mup.worst], mup.stderr[mup.worst]
-    other = standard.slopes[standard.worst]
+    (name, value), (other, large) = (found[key].worst for key in PARAMETERIZATIONS)
     word = "holds" if abs(value) <= TOLERANCE else "FAILS"
     return (
-        f"µP {word}: largest slope {value:+.3f} ± {error:.3f} ({mup.worst}), tolerance "
-        f"{TOLERANCE}; standard parameterization: {other:+.3f} ({standard.worst})."
+        f"µP {word}: largest slope {value:+.3f} ± {found['mup'].stderr[name]:.3f} ({name}), "
+        f"tolerance {TOLERANCE}; standard parameterization: {large:+.3f} ({other})."
     )
 
 

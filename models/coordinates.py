@@ -1,6 +1,6 @@
 r"""Sizes of updates against width: what a coordinate check measures.
 
-$$\mathrm{rms}(h_t - h_0) \propto m^{\rm slope}, \quad \text{slope} = 0 \text{ in µP, for every layer}$$
+$$\mathrm{rms}(h_t - h_0) \propto m^{\rm slope}, \qquad \text{slope} = 0 \text{ in µP}$$
 
 µP promises this for widths that are large, also against the number of distinct inputs: each of them
 contributes to an update in a direction of its own, and two random directions overlap by 1/√width.
@@ -40,23 +40,24 @@ class Coordinates:
 
     @property
     def slopes(self) -> dict[str, float]:
-        """Slope for the output of every layer."""
+        """Slopes of the outputs of all layers."""
         return {name: slope(self.widths, values)[0] for name, values in self.outputs.items()}
 
     @property
     def weight_slopes(self) -> dict[str, float]:
-        """Slope for every parameter."""
+        """Slopes of all parameters."""
         return {name: slope(self.widths, values)[0] for name, values in self.weights.items()}
 
     @property
     def stderr(self) -> dict[str, float]:
-        """Standard errors of `slopes`, from the scatter between seeds."""
-        return {name: slope(self.widths, values)[1] for name, values in self.outputs.items()}
+        """Standard errors of both, from the scatter between seeds."""
+        found = self.outputs | self.weights
+        return {name: slope(self.widths, values)[1] for name, values in found.items()}
 
     @property
-    def worst(self) -> str:
-        """The layer with the largest |slope|."""
-        return max(self.slopes, key=lambda name: abs(self.slopes[name]))
+    def worst(self) -> tuple[str, float]:
+        """Layer or parameter with the largest |slope|, and its slope."""
+        return max((self.slopes | self.weight_slopes).items(), key=lambda item: abs(item[1]))
 
 
 def slope(widths: Sequence[int], values: np.ndarray) -> tuple[float, float]:
