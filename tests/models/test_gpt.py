@@ -13,8 +13,19 @@ TOKENS = jax.random.randint(jax.random.key(0), (2, 9), 0, 16, jnp.int32)
 TINY = {"vocab_size": 16, "base_width": 32, "base_layers": 2, "base_head_size": 16}
 
 
-def tiny(**options):
-    return GPT(32, 2, 2, **TINY | {"rngs": nnx.Rngs(0)} | options)
+@jax.jit
+def forward(model, tokens):
+    return model(tokens)
+
+
+def tiny(layers=2, **options):
+    """Built in one compilation."""
+
+    def build():
+        return GPT(32, 2, layers, **TINY, **options, rngs=nnx.Rngs(0))
+
+    graph, _ = nnx.split(nnx.eval_shape(build))
+    return nnx.merge(graph, jax.jit(lambda: nnx.state(build()))())
 
 
 @pytest.mark.parametrize("size", PAPER_SIZES)
@@ -41,9 +52,8 @@ def test_smallest_paper_size_and_its_logits():
 
 def test_a_later_token_changes_nothing_before_it():
     model = tiny()
-    forward = jax.jit(lambda tokens: model(tokens))
-    before = forward(TOKENS)
-    after = forward(TOKENS.at[:, 5].set((TOKENS[:, 5] + 1) % 16))
+    before = forward(model, TOKENS)
+    after = forward(model, TOKENS.at[:, 5].set((TOKENS[:, 5] + 1) % 16))
     np.testing.assert_array_equal(after[:, :5], before[:, :5])
     for position in range(5, 9):
         assert np.abs(after[:, position] - before[:, position]).max() > 1e-4
@@ -70,14 +80,14 @@ def test_attention_depends_on_relative_positions_only():
 
 def test_order_of_earlier_tokens_matters():
     """One layer without positions could not tell; the last token sees both arrangements."""
-    model = GPT(32, 2, 1, **TINY, rngs=nnx.Rngs(0))
+    model = tiny(layers=1)
     swapped = TOKENS.at[:, [1, 2]].set(TOKENS[:, [2, 1]])
-    assert np.abs(model(swapped)[:, -1] - model(TOKENS)[:, -1]).max() > 1e-4
+    assert np.abs(forward(model, swapped) - forward(model, TOKENS))[:, -1].max() > 1e-4
 
 
 def test_recomputation_gives_the_same_gradient():
     def gradient(remat):
-        graph, params = nnx.split(tiny(remat=remat), nnx.Param)
+        graph, params = nnx.split(tiny(1, remat=remat), nnx.Param)
 
         def loss(p):
             return token_cross_entropy(nnx.merge(graph, p), TOKENS[:, :-1], TOKENS[:, 1:])
@@ -94,7 +104,7 @@ def test_half_precision_computes_with_single_precision_parameters():
     single, half = tiny(), tiny(dtype=jnp.bfloat16)
     params = jax.tree.leaves(nnx.state(half, nnx.Param))
     assert {x.dtype for x in params} == {jnp.dtype(jnp.float32)}
-    x, y = single(TOKENS), half(TOKENS)
+    x, y = forward(single, TOKENS), forward(half, TOKENS)
     assert x.dtype == y.dtype == jnp.float32
     error = float(jnp.sqrt(jnp.mean((x - y) ** 2) / jnp.mean(x**2)))
     assert 1e-4 < error < 0.05
