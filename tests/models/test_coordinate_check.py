@@ -53,14 +53,16 @@ def test_updates_of_a_resnet_do_not_depend_on_width_in_mup():
 
 
 def along_depth(model, parameterization, depths, seeds):
-    """Coordinate check in depth; the shallowest network is the base."""
+    """Coordinate check in depth. The base is one block: what random branches add to the stream goes
+    as 1/depth, and would be seen if branches counted fully in the shallowest network.
+    """
     options = {"parameterization": parameterization, "base_width": 64}
 
     def build(depth, rngs):
         if model == "cnn":
-            return CNN(64, depth, base_blocks=depths[0], stride=2, rngs=rngs, **options)
+            return CNN(64, depth, base_blocks=1, stride=2, rngs=rngs, **options)
         others = {"vocab_size": 64, "base_head_size": 16, "embedding_std": 1.0}
-        others |= {"base_layers": depths[0], "readout_sigma": 0.0}
+        others |= {"base_layers": 1, "readout_sigma": 0.0}
         return GPT(64, 4, depth, rngs=rngs, **options, **others)
 
     def transformation(built):
