@@ -20,9 +20,9 @@ d = depth/base depth, maximal update parameterization (µP) multiplies by
   does not see the size of a gradient, so that only its ε changes; SGD makes up for it.
 - Mean field: f = readout/γ₀. A step moves the outputs by an amount that does not depend on γ₀ (to
   first order), and the features by one that is proportional to it: large γ₀ is rich, small γ₀ is
-  lazy (and where features move more, the largest stable rate is smaller). SGD needs the rate × γ₀²; the size of a step of Adam does not see the factor 1/γ₀
-  of the gradient, which leaves γ₀ for it. The initial output is not subtracted: it is of order
-  1/(γ₀ √m).
+  lazy. Where features move more, the largest stable rate is smaller. SGD needs the rate × γ₀² for
+  this; a step of Adam does not see the factor 1/γ₀ of the gradient, which leaves γ₀ for it. The
+  initial output is not subtracted: it is of order 1/(γ₀ √m).
 - Weight decay is decoupled for Adam and added to the gradient for SGD; both shrink a weight by
   rate · decay in each step, and that product is kept, for it acts on weights of a fixed size.
 
