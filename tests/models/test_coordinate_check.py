@@ -1,0 +1,144 @@
+"""µP keeps the size of every update whatever the width, CompleteP whatever the depth."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from models import coordinate_check as command
+from models.cnn import CNN
+from models.coordinates import coordinate_check, layer_outputs, slope
+from models.gpt import GPT
+from models.loss import cross_entropy, token_cross_entropy
+from models.optimizer import optimizer
+
+TOLERANCE = 0.1
+
+
+def show(coordinates):
+    name, value = coordinates.worst
+    print(f"largest slope {value:+.3f} ± {coordinates.stderr[name]:.3f} ({name})")
+
+
+CHECKS = [("cnn", (32, 96, 256), 16), ("gpt", (32, 256), 4)]
+
+
+@pytest.mark.parametrize(("model", "widths", "seeds"), CHECKS, ids=["cnn", "gpt"])
+def test_updates_do_not_depend_on_width_in_mup(model, widths, seeds):
+    found = command.check(model, "mup", widths=widths, num_seeds=seeds)
+    show(found)
+    assert len(found.slopes) >= 8 and len(found.weight_slopes) >= 6
+    for name, value in (found.slopes | found.weight_slopes).items():
+        assert abs(value) <= TOLERANCE, name
+
+
+@pytest.mark.parametrize("model", ["cnn", "gpt"])
+def test_updates_depend_on_width_in_standard_parameterization(model):
+    found = command.check(model, "standard", widths=(32, 256), num_seeds=1)
+    show(found)
+    assert max(abs(value) for value in found.slopes.values()) >= 0.3
+
+
+@pytest.mark.slow
+def test_updates_of_a_resnet_do_not_depend_on_width_in_mup():
+    found = command.check("resnet", "mup")
+    show(found)
+    assert len(found.slopes) > 50
+    assert max(abs(value) for value in found.slopes.values()) <= TOLERANCE
+    standard = command.check("resnet", "standard", widths=(16, 128), num_seeds=1)
+    assert max(abs(value) for value in standard.slopes.values()) >= 0.3
+
+
+def along_depth(model, parameterization, depths, seeds):
+    """Coordinate check in depth. The base is one block: what random branches add to the stream goes
+    as 1/depth, and would be seen if branches counted fully in the shallowest network.
+    """
+    options = {"parameterization": parameterization, "base_width": 64}
+
+    def build(depth, rngs):
+        if model == "cnn":
+            return CNN(64, depth, base_blocks=1, stride=2, rngs=rngs, **options)
+        others = {"vocab_size": 64, "base_head_size": 16, "embedding_std": 1.0}
+        others |= {"base_layers": 1, "readout_sigma": 0.0}
+        return GPT(64, 4, depth, rngs=rngs, **options, **others)
+
+    def transformation(built):
+        name, rate = ("sgd", 0.02) if model == "cnn" else ("adam", 0.01)
+        return optimizer(built, built.scaling, name=name, learning_rate=rate, num_steps=4)
+
+    case = {"cnn": ("cnn", 2, cross_entropy), "gpt": ("gpt", 1, token_cross_entropy)}[model]
+    inputs, targets = command.data(*case[:2], jax.random.key(3))
+    return coordinate_check(
+        build,
+        depths,
+        transformation=transformation,
+        loss=case[2],
+        inputs=inputs,
+        targets=targets,
+        num_seeds=seeds,
+        key=jax.random.key(5),
+    )
+
+
+def test_updates_of_branches_do_not_depend_on_depth_in_completep():
+    """The first branch sits at the same fraction of the depth, zero; so do both ends."""
+    layers = ("input", "blocks.0.conv1", "blocks.0.conv2", "readout")
+    found = along_depth("cnn", "mup", (2, 4, 8), 5)
+    for name in layers:
+        print(f"{name} {found.slopes[name]:+.3f} ± {found.stderr[name]:.3f}")
+        assert abs(found.slopes[name]) <= TOLERANCE
+    for name, value in found.weight_slopes.items():
+        assert abs(value) <= TOLERANCE, name
+    standard = along_depth("cnn", "standard", (2, 8), 1)
+    assert max(abs(standard.slopes[name]) for name in layers) >= 0.3
+
+
+@pytest.mark.slow
+def test_updates_of_a_gpt_do_not_depend_on_depth_in_completep():
+    found = along_depth("gpt", "mup", (2, 4, 8), 8)
+    for name in ("embedding", "blocks.0.attention", "blocks.0.mlp", "norm", "readout"):
+        print(f"{name} {found.slopes[name]:+.3f} ± {found.stderr[name]:.3f}")
+        assert abs(found.slopes[name]) <= TOLERANCE
+
+
+def test_slope_of_a_power_law():
+    widths = np.array([16, 64, 256])
+    values = widths[:, None] ** 0.7 * np.ones((1, 5))
+    assert slope(widths, values) == (pytest.approx(0.7), pytest.approx(0.0))
+    noise = np.random.default_rng(0).lognormal(0.0, 0.2, size=(200, 3, 8))
+    found = np.array([slope(widths, values[:, :1] * sample) for sample in noise])
+    assert found[:, 0].std() == pytest.approx(found[:, 1].mean(), rel=0.2)
+    assert np.isnan(slope(widths, values[:, :1])[1])
+
+
+def test_outputs_of_all_layers_are_seen():
+    model = CNN(8, 1, rngs=nnx.Rngs(0))
+    images = jnp.ones((2, 8, 8, 3), jnp.float32)
+    found = layer_outputs(model, images)
+    layers = {"input", "blocks.0", "blocks.0.conv1", "blocks.0.conv2", "readout"}
+    assert found.keys() == layers
+    np.testing.assert_array_equal(found["readout"], model(images))
+    assert found["blocks.0"].shape == (2, 8, 8, 8)
+
+
+def test_a_single_width_is_one_sentence():
+    with pytest.raises(ValueError, match="Argument `widths` must hold at least two, got 1."):
+        command.check("cnn", "mup", widths=(16,))
+
+
+@pytest.mark.slow
+def test_command_writes_table_figure_and_verdict(tmp_path, capsys):
+    command.main(["--model", "cnn", "--out", str(tmp_path), "--widths", "8", "16", "--seeds", "2"])
+    printed = capsys.readouterr().out
+    assert "µP " in printed and "tolerance 0.1" in printed and "readout" in printed
+    name = "coordinate_check_cnn"
+    assert all((tmp_path / f"{name}.{ending}").stat().st_size > 0 for ending in ("png", "pdf"))
+    record = json.loads((tmp_path / f"{name}.json").read_text("utf-8"))
+    with np.load(tmp_path / f"{name}.npz") as arrays:
+        values = arrays["mup/outputs/readout"]
+    assert values.shape == (2, 2)
+    row = next(row for row in record["slopes"] if row["layer"] == "readout")
+    assert row["mup"] == pytest.approx(slope((8, 16), values)[0])
