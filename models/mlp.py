@@ -171,8 +171,3 @@ def _descent(rates, constant: bool, momentum: float, weight_decay: float, optimi
     else:
         scale = optax.scale_by_schedule(lambda step: jnp.asarray(rates)[step])
     return optax.chain(scale, optimizer or heavy_ball(momentum, weight_decay))
-
-
-def squared_error(network: nnx.Module, inputs: jax.Array, targets: jax.Array) -> jax.Array:
-    r"""$\frac{1}{2B}\sum_\mu |y_\mu - f_\mu|^2$, summed over outputs; what the theory descends."""
-    return jnp.sum((targets - network(inputs)) ** 2) / (2 * len(inputs))

@@ -77,7 +77,8 @@ def train(
 
     Example:
         >>> import jax, jax.numpy as jnp, numpy as np
-        >>> from models.mlp import squared_error, wide_mlp
+        >>> from models.loss import squared_error
+        >>> from models.mlp import wide_mlp
         >>> from models.training import train
         >>> class Data:
         ...     def batch(self, step, size):

@@ -10,7 +10,8 @@ import numpy as np
 import optax
 
 import spectrax as sx
-from models.mlp import MLP, gradient_descent, squared_error, wide_mlp
+from models.loss import squared_error
+from models.mlp import MLP, gradient_descent, wide_mlp
 from spectrax.training.losses import LOSSES
 
 
@@ -62,7 +63,7 @@ def twin(
 
     Example:
         >>> import jax, spectrax as sx
-        >>> from models.mlp import squared_error
+        >>> from models.loss import squared_error
         >>> from models.training import train
         >>> from models.twin import twin
         >>> sx.enable_x64()

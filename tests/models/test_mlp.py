@@ -6,7 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from models.mlp import MLP, gradient_descent, squared_error, wide_mlp
+from models.loss import squared_error
+from models.mlp import MLP, gradient_descent, wide_mlp
 
 
 def test_outputs_are_those_of_the_formula():

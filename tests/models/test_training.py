@@ -18,7 +18,8 @@ from resumable_training import NUM_STEPS, Stream, run
 
 import spectrax as sx
 from models import step as compiled
-from models.mlp import MLP, squared_error, wide_mlp
+from models.loss import squared_error
+from models.mlp import MLP, wide_mlp
 from models.training import train
 from spectrax.checkpoints import CheckpointError
 from spectrax.cli import main

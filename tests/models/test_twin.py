@@ -11,7 +11,7 @@ import pytest
 from scipy.sparse.linalg import svds
 
 import spectrax as sx
-from models.mlp import squared_error
+from models.loss import squared_error
 from models.training import train
 from models.twin import Listed, loss_of_theory, twin
 from spectrax.program.finite import Trainer
