@@ -39,7 +39,8 @@ def adam(rate):
 
 def run(folder, *, kill_at=None, pause=0.0, save_every=3, rate=3e-3, seed=0, **options):
     """Adam with a schedule, and accumulation."""
-    from models.mlp import MLP, squared_error
+    from models.loss import squared_error
+    from models.mlp import MLP
     from models.training import log_spaced, train
 
     network = MLP(
