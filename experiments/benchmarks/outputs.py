@@ -32,16 +32,17 @@ from spectrax.cli import files  # noqa: E402
 
 FULL = {
     "numbers": {"nu": 1.0, "omega": 1.0, "kappa": 1.0, "sigma": 1.0},
-    "points": 2000,
+    "points": 2048,
     "top": 11.0,  # of the points: the law ends at 9.95
     "size": 2000,
     "matrices": 10,
-    "bins": 50,
+    "bins": 64,
     "turns": 3,
     "others": 20,  # settings at which choices of a root are checked
     "factors": (2.0, 1.5),  # between heights of a continuation; the first one is timed
-    # points of larger pencils, by depth of the network
-    "scaling": {"1": 500, "2": 500, "3": 200, "4": 100, "5": 50, "6": 20, "two steps": 20},
+    # Points of larger pencils, by depth of the network. Whole batches of the library, as 2048 is:
+    # the rest of a batch would run beside the others, and the two can wait for each other forever.
+    "scaling": {"1": 512, "2": 512, "3": 222, "4": 102, "5": 52, "6": 24, "two steps": 24},
 }
 QUICK = FULL | {
     "points": 40,
