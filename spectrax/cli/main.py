@@ -21,8 +21,8 @@ examples:
   spectrax spectrum checkpoints/step_*.safetensors
   spectrax solve --help
 
-exit codes: 0 success; 1 incomplete: the training diverged, or a file could not be read (everything
-else is written); 2 wrong usage
+exit codes: 0 success; 1 incomplete: the training diverged, a law was not resolved, or a file could
+not be read (everything else is written); 2 wrong usage
 """
 
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments; those of the process if not given.
 
     Returns:
-        The exit code: 0 success, 1 incomplete (diverged training, broken file), 2 wrong usage.
+        The exit code: 0 success, 1 incomplete (diverged training, broken file, …), 2 wrong usage.
 
     Example:
         >>> from spectrax.cli import main

@@ -9,6 +9,7 @@ from spectrum.helpers import CASES
 from spectrum.test_pencil import complex_of
 
 import spectrax as sx
+from spectrax.spectrum.cumulative import cumulative
 from spectrax.spectrum.pencil import Pencil
 
 
@@ -84,6 +85,42 @@ def test_trained_networks_have_these_resolvents(steps, P):
     assert errors[1] < 0.5 * errors[0] and (stderr < 0.01 * np.abs(theory)).all()
     away = np.abs(runs.mean(0) - theory)
     assert (away < 4 * stderr + 2 / 240**2).all()
+
+
+def distances(law, sizes, seeds):
+    """Mean Kolmogorov-Smirnov distance of sampled matrices, in NumPy after the sampling."""
+    function, found = cumulative(law, 64), []
+    for size in sizes:
+        keys = jax.random.split(jax.random.key(size), seeds)
+        values = [
+            np.linalg.eigvalsh((W := np.asarray(law.sample(size, key=key))).T @ W) for key in keys
+        ]
+        found.append(np.mean([function.distance(x) for x in values]))
+    return np.array(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kappa0", [0.3, 1.2])
+def test_sampled_spectra_approach_the_law_like_one_over_their_size(kappa0):
+    """A quarter at four times the size, up to logarithms; 1/2 for independent eigenvalues."""
+    found = distances(sx.one_step_outputs(2.0, 1.0, kappa0).scaled(0.5), (100, 400), 8)
+    assert found[1] < 0.01
+    assert 1 / 6 < found[1] / found[0] < 1 / 2.5
+
+
+@pytest.mark.parametrize("law", [(2.0, 0.5, 0.7, 1.2), (0.5, 2.0, 1.0, 0.0)])
+def test_small_matrices_come_from_the_closed_form(law):
+    """Moments of 200 samples within 4 standard errors and a correction of order 1/D."""
+    law = sx.one_step_outputs(*law).scaled(1.7)
+    keys = jax.random.split(jax.random.key(0), 200)
+    W = np.asarray(jax.vmap(lambda key: law.sample(20, key=key))(keys))
+    values = W.transpose(0, 2, 1) @ W
+    assert values.shape == (200, 20, 20)
+    for power in (1, 2):
+        moments = np.trace(np.linalg.matrix_power(values, power), axis1=1, axis2=2) / 20
+        stderr, theory = moments.std(ddof=1) / 200**0.5, float(law.moment(power))
+        assert stderr < 0.05 * theory
+        assert abs(moments.mean() - theory) < 4 * stderr + (power - 1) * theory * 2 / 20
 
 
 @pytest.mark.parametrize("omega", [0.5, 1.0, 2.0])
