@@ -40,8 +40,7 @@ FULL = {
     "turns": 3,
     "others": 20,  # settings at which choices of a root are checked
     "factors": (2.0, 1.5),  # between heights of a continuation; the first one is timed
-    # Points of larger pencils, by depth of the network. Whole batches of the library, as 2048 is:
-    # the rest of a batch would run beside the others, and the two can wait for each other forever.
+    # Points of larger pencils, by depth of the network: whole batches of the library, as 2048 is.
     "scaling": {"1": 512, "2": 512, "3": 222, "4": 102, "5": 52, "6": 24, "two steps": 24},
 }
 QUICK = FULL | {
