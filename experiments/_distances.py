@@ -1,8 +1,8 @@
 """How fast the eigenvalues of sampled matrices approach their law.
 
-The number of eigenvalues below a point has, for real entries, the variance log N / pi^2 (half of it
-for complex ones) and logarithmic correlations. The largest of N such deviations is
-sqrt(2)/pi (log N - 3/4 log log N) and a constant; over N it is the Kolmogorov-Smirnov distance.
+The number of eigenvalues below a point has, for real entries, the variance log D / pi^2 (half of it
+for complex ones) and logarithmic correlations. The largest of D such deviations is
+sqrt(2)/pi (log D - 3/4 log log D) and a constant; over D it is the Kolmogorov-Smirnov distance.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ AMPLITUDE = 2**0.5 / np.pi
 def judge(verdict, sizes, distances) -> None:
     """Fit the mean distances, (sizes, seeds), in two ways."""
     verdict.measure("exponent against -1", -1.0, *exponent(sizes, distances))
-    verdict.measure("amplitude of log N", AMPLITUDE, *amplitude(sizes, distances))
+    verdict.measure("amplitude of log D", AMPLITUDE, *amplitude(sizes, distances))
 
 
 def exponent(sizes, distances) -> tuple[float, float]:
@@ -25,7 +25,7 @@ def exponent(sizes, distances) -> tuple[float, float]:
 
 
 def amplitude(sizes, distances) -> tuple[float, float]:
-    """A in N distance = A (log N - 3/4 log log N) + constant, and its standard error."""
+    """A in D distance = A (log D - 3/4 log log D) + constant, and its standard error."""
     sizes = np.array(sizes)
     return slope(logarithm(sizes), sizes * distances.mean(1), sizes * stderr(distances))
 
@@ -47,22 +47,25 @@ def slope(x, y, error) -> tuple[float, float]:
 
 
 def draw(ax, sizes, distances: dict) -> None:
-    """Mean distances with errors, the slopes in the legend; two guides."""
-    sizes = np.array(sizes)
-    for (name, found), color in zip(
-        distances.items(), plotting.sequence(len(distances)), strict=True
-    ):
-        label = f"{name}: {exponent(sizes, found)[0]:.2f}"
-        look = {"fmt": "o", "ms": 4, "capsize": 2, "lw": 1, "color": color}
-        ax.errorbar(sizes, found.mean(1), stderr(found), label=label, **look)
+    """Mean distances with errors, beside each other; their slopes in the legend; two guides."""
+    sizes, aside = np.array(sizes), np.geomspace(0.95, 1.05, len(distances))
+    colors = plotting.sequence(len(distances))
+    for (name, found), color, shift in zip(distances.items(), colors, aside, strict=True):
+        label = f"{name}, slope {exponent(sizes, found)[0]:.2f}".replace("-", "−")
+        look = {"fmt": "o", "ms": 3.5, "capsize": 2, "lw": 1, "color": color}
+        ax.errorbar(shift * sizes, found.mean(1), stderr(found), label=label, **look)
     every = np.mean([found.mean(1) for found in distances.values()], axis=0)
     constant = np.mean(sizes * every - AMPLITUDE * logarithm(sizes))
     grid = np.geomspace(sizes[0], sizes[-1], 50)
     law = (AMPLITUDE * logarithm(grid) + constant) / grid
-    ax.plot(grid, law, "k--", lw=1, label=r"$\sqrt{2}/\pi\,\log N/N$, corrected")
-    ax.plot(grid, every[0] * sizes[0] / grid, "k:", lw=1, label="$1/N$")
-    ax.set(xscale="log", yscale="log", xlabel="$N$ = number of eigenvalues")
-    ax.set(ylabel="Kolmogorov-Smirnov distance", title="matrices approach the law")
+    ax.plot(grid, law, "k--", lw=1, label=r"$\sqrt{2}/\pi\,\log D/D$, corrected")
+    ax.plot(grid, every[0] * sizes[0] / grid, "k:", lw=1, label="$1/D$")
+    ax.set(xscale="log", yscale="log", xlabel="number of eigenvalues $D$")
+    ax.set(ylabel="Kolmogorov–Smirnov distance", title="matrices approach the law")
     ax.set_xticks(sizes, [str(size) for size in sizes])
+    low, high = ax.get_ylim()
+    ticks = np.outer(10.0 ** np.arange(-4, 0), [1, 2, 5]).ravel()
+    ticks = ticks[(ticks > low) & (ticks < high)]
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
     ax.legend()
