@@ -1,0 +1,210 @@
+"""ResNet-18 in muP with Adam: the bulk itself changes, instead of ejecting a few outliers.
+
+Hidden convolutions, in their square unfolding, over the images seen: how far the bulk is from the
+law of noise, how many eigenvalues lie beyond it, how large the largest is.
+"""
+
+import dataclasses
+
+import numpy as np
+from _networks import (
+    Claim,
+    arguments,
+    describe,
+    excess,
+    finish,
+    mean_of,
+    snapshots,
+    spectra,
+    training_folder,
+)
+from flax import nnx
+
+from models import data
+from models.loss import cross_entropy
+from models.optimizer import optimizer
+from models.resnet import ResNet18
+from models.training import train
+from spectrax import plotting
+from spectrax.cli.spectrum_figure import draw_spectrum
+
+SMALL = {
+    "widths": (8, 16),
+    "rates": (5e-4, 2e-3, 8e-3),
+    "seeds": 3,
+    "num_steps": 300,
+    "batch_size": 64,
+    "accumulate": 1,
+    "base_width": 8,
+    "weight_decay": 0.0,
+    "snapshots": 9,
+    "enlarge": 4,  # times the 8 x 8 pixels of a digit
+}
+PAPER = SMALL | {
+    "widths": (64, 128),
+    "rates": (1e-3,),
+    "seeds": 1,
+    "num_steps": 100_000,
+    "batch_size": 1024,
+    "accumulate": 8,
+    "base_width": 64,
+    "snapshots": 17,
+}
+QUICK = {"widths": (4,), "rates": (1e-3, 4e-3), "seeds": 2, "num_steps": 3, "snapshots": 3}
+# Convolutions between hidden layers of equal width, in the middle of the network.
+LAYERS = ("blocks/2/conv2/kernel", "blocks/3/conv1/kernel", "blocks/4/conv2/kernel")
+
+
+def load(args, settings: dict, seed: int):
+    """Enlarged digits, or ImageNet."""
+    if args.synthetic:
+        return data.synthetic_images((224, 224, 3), 1000, seed=seed)
+    if args.preset == "paper":
+        return data.image_folder(args.data, seed=seed, augment=True)
+    digits, times = data.digits(seed=seed), settings["enlarge"]
+
+    def enlarged(images):
+        return images.repeat(times, axis=1).repeat(times, axis=2)
+
+    inputs, test_inputs = enlarged(digits.inputs), enlarged(digits.test_inputs)
+    return dataclasses.replace(digits, inputs=inputs, test_inputs=test_inputs)
+
+
+def run(args, settings: dict, width: int, rate: float, seed: int) -> dict:
+    """Train one network; spectra of three hidden convolutions at every snapshot."""
+    images = load(args, settings, seed)
+    model = ResNet18(
+        width,
+        num_classes=images.num_classes,
+        in_channels=images.shape[-1],
+        base_width=settings["base_width"],
+        rngs=nnx.Rngs(seed),
+    )
+    num_steps = settings["num_steps"]
+    record = train(
+        model,
+        optimizer(
+            model,
+            model.scaling,
+            name="adam",
+            learning_rate=rate,
+            num_steps=num_steps,
+            weight_decay=settings["weight_decay"],
+        ),
+        images,
+        cross_entropy,
+        num_steps=num_steps,
+        batch_size=settings["batch_size"],
+        accumulate=settings["accumulate"],
+        snapshots=snapshots(num_steps, settings["snapshots"]),
+        folder=training_folder(args, "resnet_spectra", width=width, rate=rate, seed=seed),
+        save_every=max(1, num_steps // 10),
+        parameters=describe(settings | {"width": width, "rate": rate, "seed": seed}),
+    )
+    found = spectra(record, list(LAYERS))
+    print(f"width {width}, rate {rate:g}, seed {seed}: {record.message}", flush=True)
+    return {
+        "images": np.array(record.snapshots) * settings["batch_size"],
+        "loss": record.losses,
+        "beyond": np.array([mean_of(s, lambda m: m.beyond / min(m.shape)) for s in found.values()]),
+        "top": np.array([mean_of(s, lambda m: m.top / m.edge) for s in found.values()]),
+        "ks": np.array([mean_of(s, lambda m: m.ks) for s in found.values()]),
+        "excess": np.array([mean_of(s, excess) for s in found.values()]),
+        "spectrum": found[record.snapshots[-1]][LAYERS[-1]],
+    }
+
+
+def claims(settings: dict, results: dict) -> list[Claim]:
+    """The paper's claim as numbers, one for each seed."""
+    widths, rates, seeds = settings["widths"], settings["rates"], range(settings["seeds"])
+    wide, fast = widths[-1], rates[-1]
+
+    def of(name, rate, width=wide, step=-1):
+        return np.array([results[width, rate, seed][name][step] for seed in seeds])
+
+    out = [
+        Claim(
+            f"bulk distance over that of an unchanged bulk, width {wide}, rate {rate:g}",
+            of("excess", rate),
+            low=1.0,
+        )
+        for rate in rates
+    ]
+    out.append(
+        Claim(
+            f"share of eigenvalues beyond the bulk, width {wide}, rate {fast:g}",
+            of("beyond", fast),
+            low=0.1,
+        )
+    )
+    if len(widths) > 1:
+        out.append(
+            Claim(
+                f"bulk distance, width {wide} over width {widths[-2]}, rate {fast:g}",
+                of("ks", fast) / of("ks", fast, widths[-2]),
+                low=0.8,
+                high=1.25,
+            )
+        )
+    return out
+
+
+def draw(settings: dict, results: dict):
+    """Bulk distance, share beyond and largest eigenvalue over training; final spectra."""
+    import matplotlib.pyplot as plt
+
+    widths, rates, seeds = settings["widths"], settings["rates"], range(settings["seeds"])
+    names = {
+        "ks": "bulk distance (KS)",
+        "beyond": "share of eigenvalues beyond the bulk",
+        "top": "largest eigenvalue / edge",
+    }
+    with plotting.style():
+        fig, axes = plt.subplots(2, 3, figsize=(10.2, 5.6))
+        for ax, (name, label) in zip(axes[0], names.items(), strict=True):
+            for rate, color in zip(rates, plotting.sequence(len(rates)), strict=True):
+                for width, line in zip(widths, ("-", "--", ":"), strict=False):
+                    group = [results[width, rate, seed] for seed in seeds]
+                    values = np.array([found[name] for found in group])
+                    x = np.maximum(group[0]["images"], 0.5 * settings["batch_size"])
+                    note = f"{rate:g}" if width == widths[0] else None
+                    ax.plot(x, values.mean(0), line, color=color, label=note)
+                    low, high = values.min(0), values.max(0)
+                    ax.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
+            ax.set(xscale="log", xlabel="images seen", ylabel=label)
+        axes[0, 0].legend(title="learning rate")
+        listed = ", ".join(
+            f"{width} {line}"
+            for width, line in zip(widths, ("solid", "dashed", "dotted"), strict=False)
+        )
+        axes[0, 1].set_title(f"width {listed}")
+        chosen = [rates[0], rates[len(rates) // 2], rates[-1]]
+        for ax, rate in zip(axes[1], chosen, strict=True):
+            draw_spectrum(ax, results[widths[-1], rate, 0]["spectrum"])
+            ax.set_title(f"rate {rate:g}: " + ax.get_title())
+    plt.close(fig)
+    return fig
+
+
+def main() -> None:
+    """Train, measure, draw, write, judge."""
+    args = arguments(__doc__)
+    settings = {"small": SMALL, "paper": PAPER}[args.preset] | (QUICK if args.quick else {})
+    settings = settings if args.steps is None else settings | {"num_steps": args.steps}
+    results = {
+        (width, rate, seed): run(args, settings, width, rate, args.seed + seed)
+        for width in settings["widths"]
+        for rate in settings["rates"]
+        for seed in range(settings["seeds"])
+    }
+    arrays = {
+        f"width_{width}_rate_{rate:g}_seed_{seed}_{name}": found[name]
+        for (width, rate, seed), found in results.items()
+        for name in ("images", "loss", "beyond", "top", "ks", "excess")
+    }
+    figure = draw(settings, results)
+    finish(args, "resnet_spectra", figure, arrays, claims(settings, results), settings)
+
+
+if __name__ == "__main__":
+    main()
