@@ -37,6 +37,8 @@ def arguments(doc: str) -> argparse.Namespace:
     add("--data", type=pathlib.Path, help="folder of the data of the paper preset")
     add("--synthetic", action="store_true", help="noise of the right shapes instead of data")
     add("--steps", type=int, help="steps of every training, instead of the preset's")
+    add("--batch-size", type=int, help="samples of every step, instead of the preset's")
+    add("--narrowest", action="store_true", help="one network: the narrowest, the first seed")
     add("--work", type=pathlib.Path, help="folder of the trainings (OUT/NAME-trainings)")
     add("--quick", action="store_true", help="tiny networks: does it run at all?")
     add("--seed", type=int, default=0, help="of the first of the networks (%(default)s)")
@@ -46,6 +48,26 @@ def arguments(doc: str) -> argparse.Namespace:
     if args.preset == "paper" and not args.synthetic and args.data is None:
         parser.error("the paper preset needs --data FOLDER, or --synthetic to try it on noise")
     return args
+
+
+def chosen(args: argparse.Namespace, presets: dict[str, dict], quick: dict, dials: tuple) -> dict:
+    """The settings that the options ask for.
+
+    Args:
+        args: what `arguments` returned.
+        presets: settings by name of the preset.
+        quick: what `--quick` changes.
+        dials: names of the settings that are swept, tuples of which `--narrowest` keeps the first.
+    """
+    settings = presets[args.preset] | (quick if args.quick else {})
+    if args.steps is not None:
+        settings |= {"num_steps": args.steps}
+    if args.batch_size is not None:
+        micro = min(settings.get("accumulate", 1), args.batch_size)
+        settings |= {"batch_size": args.batch_size, "accumulate": micro}
+    if args.narrowest:
+        settings |= {name: settings[name][:1] for name in dials} | {"seeds": 1}
+    return settings
 
 
 def snapshots(num_steps: int, count: int) -> tuple[int, ...]:

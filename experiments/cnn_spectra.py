@@ -8,6 +8,7 @@ import numpy as np
 from _networks import (
     Claim,
     arguments,
+    chosen,
     describe,
     excess,
     finish,
@@ -35,6 +36,7 @@ SMALL = {
     "batch_size": 64,
     "learning_rate": 0.1,
     "num_blocks": 2,
+    "accumulate": 1,
     "stride": 2,
     "base_width": 32,
     "snapshots": 9,
@@ -85,6 +87,7 @@ def run(args, settings: dict, width: int, gamma0: float, seed: int) -> dict:
         cross_entropy,
         num_steps=num_steps,
         batch_size=settings["batch_size"],
+        accumulate=settings["accumulate"],
         snapshots=snapshots(num_steps, settings["snapshots"]),
         folder=training_folder(args, "cnn_spectra", width=width, gamma0=gamma0, seed=seed),
         save_every=max(1, num_steps // 10),
@@ -114,7 +117,7 @@ def claims(settings: dict, results: dict) -> list[Claim]:
         return np.array([results[width, gamma0, seed][name][-1] for seed in seeds])
 
     widest = widths[-1]
-    return [
+    out = [
         Claim(
             f"outliers a kernel, width {widest}, gamma0 {rich:g}",
             last("outliers", rich),
@@ -133,19 +136,23 @@ def claims(settings: dict, results: dict) -> list[Claim]:
             )
             for gamma0 in gammas
         ],
-        Claim(
-            f"largest eigenvalue, width {widest} over width {widths[-2]}, gamma0 {middle:g}",
-            last("top", middle) / last("top", middle, widths[-2]),
-            low=0.85,
-            high=1.15,
-        ),
-        Claim(
-            f"edge of the bulk, width {widest} over width {widths[-2]}, gamma0 {middle:g}",
-            last("edge", middle) / last("edge", middle, widths[-2]),
-            low=0.95,
-            high=1.05,
-        ),
     ]
+    if len(widths) > 1:
+        out += [
+            Claim(
+                f"largest eigenvalue, width {widest} over width {widths[-2]}, gamma0 {middle:g}",
+                last("top", middle) / last("top", middle, widths[-2]),
+                low=0.85,
+                high=1.15,
+            ),
+            Claim(
+                f"edge of the bulk, width {widest} over width {widths[-2]}, gamma0 {middle:g}",
+                last("edge", middle) / last("edge", middle, widths[-2]),
+                low=0.95,
+                high=1.05,
+            ),
+        ]
+    return out
 
 
 def draw(settings: dict, results: dict):
@@ -175,7 +182,7 @@ def draw(settings: dict, results: dict):
         for ax, name, label in zip(axes[1, :2], ("top", "outliers"), labels, strict=False):
             for width, color in zip(widths, plotting.sequence(len(widths)), strict=True):
                 values = np.array([[results[width, g, s][name][-1] for s in seeds] for g in gammas])
-                stderr = values.std(1, ddof=1) / len(seeds) ** 0.5
+                stderr = values.std(1, ddof=1) / len(seeds) ** 0.5 if len(seeds) > 1 else None
                 ax.errorbar(
                     gammas, values.mean(1), stderr, fmt="o-", ms=3, color=color, label=f"{width}"
                 )
@@ -189,8 +196,7 @@ def draw(settings: dict, results: dict):
 def main() -> None:
     """Train, measure, draw, write, judge."""
     args = arguments(__doc__)
-    settings = {"small": SMALL, "paper": PAPER}[args.preset] | (QUICK if args.quick else {})
-    settings = settings if args.steps is None else settings | {"num_steps": args.steps}
+    settings = chosen(args, {"small": SMALL, "paper": PAPER}, QUICK, ("widths", "gammas"))
     results = {
         (width, gamma0, seed): run(args, settings, width, gamma0, args.seed + seed)
         for width in settings["widths"]

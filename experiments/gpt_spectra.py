@@ -8,6 +8,7 @@ import numpy as np
 from _networks import (
     Claim,
     arguments,
+    chosen,
     describe,
     excess,
     finish,
@@ -211,8 +212,7 @@ def draw(settings: dict, results: dict):
 def main() -> None:
     """Train, measure, draw, write, judge."""
     args = arguments(__doc__)
-    settings = {"small": SMALL, "paper": PAPER}[args.preset] | (QUICK if args.quick else {})
-    settings = settings if args.steps is None else settings | {"num_steps": args.steps}
+    settings = chosen(args, {"small": SMALL, "paper": PAPER}, QUICK, ("sizes", "ratios"))
     results = {
         (size[0], ratio, seed): run(args, settings, size, ratio, args.seed + seed)
         for size in settings["sizes"]

@@ -10,6 +10,7 @@ import numpy as np
 from _networks import (
     Claim,
     arguments,
+    chosen,
     describe,
     excess,
     finish,
@@ -178,8 +179,10 @@ def draw(settings: dict, results: dict):
             for width, line in zip(widths, ("solid", "dashed", "dotted"), strict=False)
         )
         axes[0, 1].set_title(f"width {listed}")
-        chosen = [rates[0], rates[len(rates) // 2], rates[-1]]
-        for ax, rate in zip(axes[1], chosen, strict=True):
+        shown = sorted({rates[0], rates[len(rates) // 2], rates[-1]})
+        for ax in axes[1, len(shown) :]:
+            ax.set_axis_off()
+        for ax, rate in zip(axes[1], shown, strict=False):
             draw_spectrum(ax, results[widths[-1], rate, 0]["spectrum"])
             ax.set_title(f"rate {rate:g}: " + ax.get_title())
     plt.close(fig)
@@ -189,8 +192,7 @@ def draw(settings: dict, results: dict):
 def main() -> None:
     """Train, measure, draw, write, judge."""
     args = arguments(__doc__)
-    settings = {"small": SMALL, "paper": PAPER}[args.preset] | (QUICK if args.quick else {})
-    settings = settings if args.steps is None else settings | {"num_steps": args.steps}
+    settings = chosen(args, {"small": SMALL, "paper": PAPER}, QUICK, ("widths", "rates"))
     results = {
         (width, rate, seed): run(args, settings, width, rate, args.seed + seed)
         for width in settings["widths"]

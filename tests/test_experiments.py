@@ -21,18 +21,33 @@ def test_every_experiment_is_listed():
         assert f"experiments/benchmarks/{path.name}" in listed
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_experiment_runs(name, tmp_path):
-    command = [sys.executable, str(FOLDER / f"{name}.py"), "--quick", "--out", str(tmp_path)]
+def run(name, folder, *options) -> dict:
+    """What an experiment wrote beside its figure; nothing in its arrays is NaN."""
+    command = [sys.executable, str(FOLDER / f"{name}.py"), *options, "--out", str(folder)]
     subprocess.run(command, check=True, timeout=600)
     for ending in (".png", ".pdf", ".npz", ".json"):
-        assert (tmp_path / f"{name}{ending}").stat().st_size > 0
-    json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
-    with np.load(tmp_path / f"{name}.npz") as data:
+        assert (folder / f"{name}{ending}").stat().st_size > 0
+    with np.load(folder / f"{name}.npz") as data:
         for key in data.files:
             values = data[key]
             assert values.dtype.kind not in "fc" or not np.isnan(values).any(), key
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_experiment_runs(name, tmp_path):
+    run(name, tmp_path, "--quick")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cnn_spectra", "resnet_spectra", "gpt_spectra"])
+def test_paper_preset_runs_on_noise(name, tmp_path):
+    """Two steps of the narrowest network, on data of the paper's shapes, with a small batch."""
+    options = ("--preset", "paper", "--synthetic", "--steps", "2", "--batch-size", "2")
+    record = run(name, tmp_path, *options, "--narrowest")
+    assert record["synthetic"] and record["settings"]["num_steps"] == 2
+    assert all(claim["verdict"] for claim in record["claims"])
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 r"""Linear pencils of Gaussian matrices and their matrix Dyson equation."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
@@ -165,9 +166,8 @@ class Pencil(AbstractDysonLaw):
 
     @property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Fields of one space in pairs: the entries of G that are not zero."""
-        space = np.array(self.spaces)
-        return np.nonzero(space[:, None] == space[None, :])
+        """Fields in pairs: the entries of G that are not zero."""
+        return _pairs(len(self.spaces), len(self.blocks), self.links)
 
     @property
     def size(self) -> int:
@@ -285,6 +285,27 @@ class Pencil(AbstractDysonLaw):
         if self.output is None:
             return self.scale * value(self.probes[0], known)
         return jnp.sqrt(self.scale) * value(self.output, known)
+
+
+@functools.lru_cache
+def _pairs(fields: int, blocks: int, links: tuple) -> tuple[np.ndarray, np.ndarray]:
+    """Entries that can differ from zero in a solution G, from which links there are.
+
+    An inverse has the pattern of all powers; starting from G = 0 the equation fills it up.
+    """
+    one, coupled = np.eye(fields, dtype=bool), np.zeros((fields, fields), bool)
+    P, Q = np.zeros((2, blocks, fields, fields), bool)
+    for i, j, block, flipped in links:
+        target = coupled if block < 0 else (Q if flipped else P)[block]
+        target[i, j] = True
+    G = np.zeros_like(one)
+    while True:
+        new = one | coupled | (P @ G @ Q | Q @ G @ P).any(axis=0)
+        for _ in range(fields.bit_length()):
+            new = new @ new
+        if (new == G).all():
+            return np.nonzero(G)
+        G = new
 
 
 def _declared(v, output: Vector, name: str) -> tuple[list, list, list]:

@@ -56,6 +56,19 @@ def mean_distance(law, samples, share=1.0):
     return np.mean(found)
 
 
+def test_entries_that_are_left_out_are_zero():
+    """The pattern of a solution, from the links alone, is kept by the whole equation."""
+    law = sx.one_step_multilayer(3, 1, 1.3, 0.8, 0.6)
+    fields, spaces = len(law.spaces), np.array(law.spaces)
+    assert fields < law.size < (spaces[:, None] == spaces).sum()
+    G = sx.dyson(law, 2.0 + 0.5j).G
+    kept = np.zeros(G.shape, bool)
+    kept[law.pairs] = True
+    again = law._resolvent(law._self_energy(G), 2.0 + 0.5j)
+    np.testing.assert_allclose(again, G, atol=1e-10)
+    assert (np.abs(np.asarray(again)[~kept]) < 1e-15).all() and (np.asarray(G)[kept] != 0).all()
+
+
 def test_spectra_of_sampled_matrices_tend_to_the_law():
     law, distances = residual_network(), []
     for size in (100, 800):
