@@ -8,11 +8,12 @@ the critical one, read from the largest eigenvalue. Nearer to the edge finite si
 import functools
 import types
 
+from _common import Verdict, counter
+
 import jax
 import jax.numpy as jnp
 import matplotlib.ticker as ticker
 import numpy as np
-from _common import Verdict, counter
 
 import spectrax as sx
 from spectrax import plotting

@@ -4,7 +4,6 @@ Hidden kernels, in their square unfolding, over training: number of outliers and
 against the richness gamma0 and the width, and how far the bulk is from the law of noise.
 """
 
-import numpy as np
 from _networks import (
     Claim,
     arguments,
@@ -17,6 +16,8 @@ from _networks import (
     spectra,
     training_folder,
 )
+
+import numpy as np
 from flax import nnx
 
 from models import data

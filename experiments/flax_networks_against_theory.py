@@ -4,10 +4,11 @@ A wide tanh network on a single-index target, a deep linear network, and a two-l
 with as many outputs as width after one step: losses, largest eigenvalues, and the moved bulk.
 """
 
+from _common import Verdict, arguments, finish
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _common import Verdict, arguments, finish
 
 import spectrax as sx
 from models.training import train

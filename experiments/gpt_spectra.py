@@ -4,7 +4,6 @@ Hidden weights of every block over training, widths and vocabularies: how far th
 law of noise, how many eigenvalues lie beyond it, and where its edge is.
 """
 
-import numpy as np
 from _networks import (
     Claim,
     arguments,
@@ -17,6 +16,8 @@ from _networks import (
     spectra,
     training_folder,
 )
+
+import numpy as np
 from flax import nnx
 
 from models import data

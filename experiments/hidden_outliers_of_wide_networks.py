@@ -4,11 +4,12 @@ A single-index target y = tanh(2 w.x / |w|) on Gaussian inputs, three hidden lay
 In the heat maps the lower triangle is the theory, the upper one the mean over networks.
 """
 
+from _common import Verdict, arguments, counter, evenly, finish, top
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _common import Verdict, arguments, counter, evenly, finish, top
 
 import spectrax as sx
 from spectrax import plotting

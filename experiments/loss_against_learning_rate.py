@@ -4,10 +4,11 @@ In muP minima and stability lines of all widths coincide, in NTK parameterizatio
 Networks are trained up to the predicted line: beyond it finite networks deviate from each other.
 """
 
+from _common import Verdict, arguments, counter, finish
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _common import Verdict, arguments, counter, finish
 
 import spectrax as sx
 from spectrax import plotting

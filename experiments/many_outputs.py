@@ -8,11 +8,13 @@ spectra approach the law.
 
 from functools import partial
 
-import _distances
+from _common import Verdict, arguments, finish
+from _distances import draw as draw_distances
+from _distances import judge as judge_distances
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _common import Verdict, arguments, finish
 
 import spectrax as sx
 from spectrax import plotting
@@ -166,7 +168,7 @@ def compute_distances(settings: dict, rng, verdict: Verdict) -> dict:
         function = cumulative(law, settings["nodes"])
         found = [[function.distance(case(size)) for _ in seeds] for size in sizes]
         out[name] = np.array(found)
-        _distances.judge(verdict, sizes, out[name])
+        judge_distances(verdict, sizes, out[name])
     return out
 
 
@@ -204,7 +206,7 @@ def draw(settings: dict, sweeps: dict, edges: dict, steps: dict, distances: dict
         draw_edges(fig.add_subplot(grid[1, :4]), settings, edges)
         draw_collapse(fig.add_subplot(grid[1, 4:8]), settings, edges)
         ax = fig.add_subplot(grid[1, 8:])
-        _distances.draw(ax, settings["distance_sizes"], distances)
+        draw_distances(ax, settings["distance_sizes"], distances)
     plt.close(fig)
     return fig
 

@@ -5,9 +5,10 @@ outliers of both layers creep outward. Online, the test loss stays low; fresh no
 accumulating in the first layer, whose outlier keeps growing, while the hidden one's slowly shrinks.
 """
 
+from _common import Verdict, arguments, counter, evenly, finish, layers, top
+
 import jax
 import numpy as np
-from _common import Verdict, arguments, counter, evenly, finish, layers, top
 
 import spectrax as sx
 from spectrax import plotting

@@ -5,12 +5,13 @@ a schedule does both. One reverse pass gives the derivative in the rates of all 
 schedule of one width is then tried on the others.
 """
 
+from _common import Verdict, arguments, counter, finish
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from _common import Verdict, arguments, counter, finish
 
 import spectrax as sx
 from spectrax import plotting

@@ -4,9 +4,10 @@ The largest eigenvalue of every weight matrix against the training step for seve
 multipliers gamma0, theory over finite networks, and the final spectra of the richest training.
 """
 
+from _common import Verdict, arguments, counter, evenly, finish, layers, legend, top
+
 import jax
 import numpy as np
-from _common import Verdict, arguments, counter, evenly, finish, layers, legend, top
 
 import spectrax as sx
 from spectrax import plotting

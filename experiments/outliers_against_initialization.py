@@ -8,9 +8,10 @@ late, large ones escape late or never: in between, the escape is earliest.
 import functools
 
 import _sweep
+from _common import arguments, finish
+
 import jax
 import numpy as np
-from _common import arguments, finish
 
 import spectrax as sx
 

@@ -7,9 +7,10 @@ escapes; above it outliers come out sooner and go farther the richer the trainin
 import functools
 
 import _sweep
+from _common import arguments, finish
+
 import jax
 import numpy as np
-from _common import arguments, finish
 
 import spectrax as sx
 

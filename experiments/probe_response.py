@@ -4,11 +4,12 @@ Overlaps of a growing probe, their growth rates, the trace response of a decayin
 transforms of both responses against the resolvent: theory over finite networks.
 """
 
+from _common import Verdict, arguments, counter, finish
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _common import Verdict, arguments, counter, finish
 
 import spectrax as sx
 from spectrax import plotting

@@ -6,7 +6,6 @@ law of noise, how many eigenvalues lie beyond it, how large the largest is.
 
 import dataclasses
 
-import numpy as np
 from _networks import (
     Claim,
     arguments,
@@ -19,6 +18,8 @@ from _networks import (
     spectra,
     training_folder,
 )
+
+import numpy as np
 from flax import nnx
 
 from models import data

@@ -4,9 +4,10 @@ Each eigenvector of the teachers' Gram matrix is learned at its own pace and sen
 its own: the larger the eigenvalue, the sooner and the farther.
 """
 
+from _common import Verdict, arguments, counter, evenly, finish, layers, legend, top
+
 import jax
 import numpy as np
-from _common import Verdict, arguments, counter, evenly, finish, layers, legend, top
 
 import spectrax as sx
 from spectrax import plotting

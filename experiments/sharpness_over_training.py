@@ -4,9 +4,10 @@ Full-batch training, so the kernel is the one on the training samples. In NTK pa
 kernel of wide networks does not move: their limit is a flat line, stable at larger rates.
 """
 
+from _common import Verdict, arguments, counter, evenly, finish
+
 import jax
 import numpy as np
-from _common import Verdict, arguments, counter, evenly, finish
 
 import spectrax as sx
 from spectrax import plotting

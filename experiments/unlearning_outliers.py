@@ -5,10 +5,11 @@ time and the final spectrum, theory at steps of 0.1 against networks at the same
 the limit of continuous time: the theory at ever shorter steps against networks whose ODE is solved.
 """
 
+from _common import Verdict, arguments, counter, evenly, finish
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _common import Verdict, arguments, counter, evenly, finish
 
 import spectrax as sx
 from spectrax import plotting

@@ -25,9 +25,10 @@ if str(ROOT) not in sys.path:  # without installation, the checkout's own packag
 # Threads of OpenBLAS that wait for each other make factorisations slower on shared cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from _quartic import followed, lowest, one_by_one, together  # noqa: E402
+
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
-from _quartic import followed, lowest, one_by_one, together  # noqa: E402
 
 import spectrax as sx  # noqa: E402
 from spectrax.cli import files  # noqa: E402
