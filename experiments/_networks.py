@@ -160,6 +160,14 @@ def finish(args, name: str, figure, arrays: dict, claims: list[Claim], settings:
     print("written:", *paths, sep="\n  ")
 
 
+def dial(ax, values, label: str) -> None:
+    """A logarithmic axis with ticks at the values that were swept."""
+    ax.set_xscale("log")
+    ax.set_xticks(values, [f"{value:.3g}" for value in values])
+    ax.minorticks_off()
+    ax.set_xlabel(label)
+
+
 def training_folder(args, name: str, **settings) -> pathlib.Path:
     """Where one training is kept."""
     work = args.work or args.out / f"{name}-trainings"

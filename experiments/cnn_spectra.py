@@ -9,6 +9,7 @@ from _networks import (
     arguments,
     chosen,
     describe,
+    dial,
     excess,
     finish,
     mean_of,
@@ -31,11 +32,11 @@ from spectrax.cli.spectrum_figure import draw_spectrum
 
 SMALL = {
     "widths": (16, 32, 64),
-    "gammas": (0.5, 2.0, 8.0),
+    "gammas": (0.5, 1.0, 2.0, 4.0),
     "seeds": 3,
-    "num_steps": 1000,
-    "batch_size": 64,
-    "learning_rate": 0.1,
+    "num_steps": 600,
+    "batch_size": 32,
+    "learning_rate": 0.03,
     "num_blocks": 2,
     "accumulate": 1,
     "stride": 2,
@@ -117,6 +118,11 @@ def claims(settings: dict, results: dict) -> list[Claim]:
     def last(name, gamma0, width=widths[-1]):
         return np.array([results[width, gamma0, seed][name][-1] for seed in seeds])
 
+    def shift(width):
+        return last("edge", middle, width) - np.array(
+            [results[width, middle, seed]["edge"][0] for seed in seeds]
+        )
+
     widest = widths[-1]
     out = [
         Claim(
@@ -147,10 +153,21 @@ def claims(settings: dict, results: dict) -> list[Claim]:
                 high=1.15,
             ),
             Claim(
+                f"outliers a kernel, width {widest} less width {widths[-2]}, gamma0 {middle:g}",
+                last("outliers", middle) - last("outliers", middle, widths[-2]),
+                low=-1.0,
+                high=1.0,
+            ),
+            Claim(
                 f"edge of the bulk, width {widest} over width {widths[-2]}, gamma0 {middle:g}",
                 last("edge", middle) / last("edge", middle, widths[-2]),
                 low=0.95,
                 high=1.05,
+            ),
+            Claim(
+                f"shift of that edge, width {widest} over width {widths[-2]}, gamma0 {middle:g}",
+                shift(widest) / shift(widths[-2]),
+                high=0.75,
             ),
         ]
     return out
@@ -187,7 +204,8 @@ def draw(settings: dict, results: dict):
                 ax.errorbar(
                     gammas, values.mean(1), stderr, fmt="o-", ms=3, color=color, label=f"{width}"
                 )
-            ax.set(xscale="log", xlabel=r"$\gamma_0$", ylabel=label, title="end of training")
+            dial(ax, gammas, r"$\gamma_0$")
+            ax.set(ylabel=label, title="end of training")
             ax.legend(title="width")
         draw_spectrum(axes[1, 2], results[widest, rich, 0]["spectrum"])
     plt.close(fig)

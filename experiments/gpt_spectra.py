@@ -9,6 +9,7 @@ from _networks import (
     arguments,
     chosen,
     describe,
+    dial,
     excess,
     finish,
     mean_of,
@@ -36,10 +37,10 @@ SMALL = {
     "ratios": (5, 20, 80),
     "seeds": 3,
     "num_steps": 600,
-    "batch_size": 16,
+    "batch_size": 8,
     "length": 64,
     "base": (64, 4, 2),
-    "learning_rate": 3e-3,
+    "learning_rate": 1e-2,
     "weight_decay": 0.1,
     "accumulate": 1,
     "snapshots": 9,
@@ -195,6 +196,7 @@ def draw(settings: dict, results: dict):
             ax.set(xscale="log", xlabel="step", ylabel=label, title=f"width {wide}")
         axes[0, 0].legend(title="vocabulary / width")
         for ax, name in zip(axes[1, :2], ("ks", "top"), strict=True):
+            shown = set()
             for width, color in zip(widths, plotting.sequence(len(widths)), strict=True):
                 x = [(ratio or PAPER_VOCABULARY / width) for ratio in ratios]
                 values = np.array([[results[width, r, s][name][-1] for s in seeds] for r in ratios])
@@ -202,8 +204,9 @@ def draw(settings: dict, results: dict):
                 ax.errorbar(
                     x, values.mean(1), spread, fmt="o-", ms=3, color=color, label=f"{width}"
                 )
-            ax.set(xscale="log", xlabel="vocabulary / width", ylabel=names[name])
-            ax.set_title("end of training")
+                shown |= set(x)
+            dial(ax, sorted(shown), "vocabulary / width")
+            ax.set(ylabel=names[name], title="end of training")
             ax.legend(title="width")
         draw_spectrum(axes[1, 2], results[wide, ratios[-1], 0]["spectrum"])
     plt.close(fig)

@@ -32,15 +32,15 @@ from spectrax.cli.spectrum_figure import draw_spectrum
 
 SMALL = {
     "widths": (8, 16),
-    "rates": (5e-4, 2e-3, 8e-3),
+    "rates": (2e-3, 4e-3, 8e-3),
     "seeds": 3,
-    "num_steps": 300,
-    "batch_size": 64,
+    "num_steps": 1200,
+    "batch_size": 32,
     "accumulate": 1,
     "base_width": 8,
     "weight_decay": 0.0,
     "snapshots": 9,
-    "enlarge": 4,  # times the 8 x 8 pixels of a digit
+    "enlarge": 2,  # times the 8 x 8 pixels of a digit
 }
 PAPER = SMALL | {
     "widths": (64, 128),
