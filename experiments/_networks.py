@@ -7,6 +7,7 @@ are kept in `--work` and continued from there when they were interrupted.
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -23,9 +24,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # see _common.py
 import numpy as np  # noqa: E402
 
 import spectrax as sx  # noqa: E402
-from models.record import Record, log_spaced  # noqa: E402
+from models.roles import hidden_kernels  # noqa: E402
+from models.training import log_spaced, train  # noqa: E402
 from spectrax import plotting  # noqa: E402
 from spectrax.cli import files  # noqa: E402
+from spectrax.empirical.measure import FINITE, MISFIT  # noqa: E402
 
 
 def arguments(doc: str) -> argparse.Namespace:
@@ -70,33 +73,124 @@ def chosen(args: argparse.Namespace, presets: dict[str, dict], quick: dict, dial
     return settings
 
 
-def snapshots(num_steps: int, count: int) -> tuple[int, ...]:
-    """Log-spaced numbers of updates."""
-    return log_spaced(1, num_steps, max(2, count))
-
-
-def spectra(record: Record, names: list[str], steps=None) -> dict[int, dict]:
-    """Spectrum of every hidden kernel (square unfolding), by step and name."""
-    out = {}
-    for step in record.snapshots if steps is None else steps:
-        weights = record.weights(step)
-        out[step] = {
-            name: sx.measure_spectrum(weights[name.replace(".", "/")], layout="in_out")
-            for name in names
-        }
-    return out
-
-
-def mean_of(spectra: dict, value: Callable) -> float:
-    """Mean over the kernels of one snapshot."""
-    return float(np.mean([value(found) for found in spectra.values()]))
-
-
 def excess(found: sx.WeightSpectrum) -> float:
     """Distance of the bulk from the random law, in units of what `measure_spectrum` tolerates."""
-    from spectrax.empirical.measure import FINITE, MISFIT
-
     return found.ks / (MISFIT + FINITE / min(found.shape))
+
+
+MEASURES = {
+    "outliers": lambda found: found.beyond,
+    "share": lambda found: found.beyond / min(found.shape),
+    "top": lambda found: found.top / found.sigma**2,
+    "over_edge": lambda found: found.top / found.edge,
+    "edge": lambda found: found.edge * found.shape[1],
+    "sigma": lambda found: found.sigma,
+    "ks": lambda found: found.ks,
+    "excess": excess,
+}
+
+
+def measured(
+    args: argparse.Namespace,
+    name: str,
+    settings: dict,
+    dials: dict,
+    model,
+    transformation,
+    data,
+    loss: Callable,
+    kernels: list[str] | None = None,
+) -> dict:
+    """Train one network and measure its hidden kernels, square unfolding, at every snapshot.
+
+    Args:
+        args: what `arguments` returned.
+        name: of the experiment.
+        settings: of all its networks.
+        dials: what is special to this one, the seed included.
+        model: network; its kernels are named by `models.roles.hidden_kernels`.
+        transformation: optimizer.
+        data: of `models.data`.
+        loss: of `models.loss`.
+        kernels: those that are measured; all hidden ones by default.
+
+    Returns:
+        Steps, loss, the mean of every entry of MEASURES over the kernels (snapshots,), and the
+        final spectra by name.
+    """
+    num_steps = settings["num_steps"]
+    record = train(
+        model,
+        transformation,
+        data,
+        loss,
+        num_steps=num_steps,
+        batch_size=settings["batch_size"],
+        accumulate=settings["accumulate"],
+        snapshots=log_spaced(1, num_steps, max(2, settings["snapshots"])),
+        folder=training_folder(args, name, dials),
+        save_every=max(1, num_steps // 10),
+        parameters=json.loads(files.to_json(settings | dials)),
+    )
+    kernels = list(hidden_kernels(model)) if kernels is None else kernels
+    found = []
+    for step in record.snapshots:
+        weights = record.weights(step)
+        found.append(
+            {
+                kernel: sx.measure_spectrum(weights[kernel.replace(".", "/")], layout="in_out")
+                for kernel in kernels
+            }
+        )
+    label = ", ".join(f"{key} {value:g}" for key, value in dials.items())
+    print(f"{label}: {record.message}", flush=True)
+    means = {
+        key: np.array([np.mean([measure(x) for x in spectra.values()]) for spectra in found])
+        for key, measure in MEASURES.items()
+    }
+    return means | {
+        "steps": np.array(record.snapshots),
+        "loss": record.losses,
+        "spectra": found[-1],
+    }
+
+
+def sweep(run: Callable, settings: dict, first_seed: int, *dials: str) -> dict[tuple, dict]:
+    """Results of all combinations of the dials' values and of the seeds, by those values."""
+    values = [settings[name] for name in dials]
+    return {
+        (*setting, seed): run(*setting, first_seed + seed)
+        for setting in itertools.product(*values)
+        for seed in range(settings["seeds"])
+    }
+
+
+def arrays_of(results: dict[tuple, dict], label: Callable) -> dict[str, np.ndarray]:
+    """What is written, each name with what the label says of the setting."""
+    return {
+        f"{label(*key)}_{name}": found[name]
+        for key, found in results.items()
+        for name in ("steps", "loss", *MEASURES)
+    }
+
+
+def over_training(ax, group: list[dict], name: str, *, x=None, style="o-", **options) -> None:
+    """Mean over seeds of one measure against the step, and its range."""
+    x = group[0]["steps"] if x is None else x
+    x = np.where(x > 0, x, x[x > 0].min() / 2)  # the start, on the logarithmic axis
+    values = np.array([found[name] for found in group])
+    (line,) = ax.plot(x, values.mean(0), style, ms=3, **options)
+    low, high = values.min(0), values.max(0)
+    ax.fill_between(x, low, high, color=line.get_color(), alpha=0.2, lw=0)
+    ax.set_xscale("log")
+
+
+def at_the_end(ax, x, groups: list[list[dict]], name: str, **options) -> None:
+    """Mean over seeds of one measure at the end of training, with standard errors."""
+    values = np.array([[found[name][-1] for found in group] for group in groups])
+    count = values.shape[1]
+    stderr = values.std(1, ddof=1) / count**0.5 if count > 1 else None
+    ax.errorbar(x, values.mean(1), stderr, fmt="o-", ms=3, **options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,13 +262,7 @@ def dial(ax, values, label: str) -> None:
     ax.set_xlabel(label)
 
 
-def training_folder(args, name: str, **settings) -> pathlib.Path:
+def training_folder(args: argparse.Namespace, name: str, dials: dict) -> pathlib.Path:
     """Where one training is kept."""
     work = args.work or args.out / f"{name}-trainings"
-    label = "-".join(f"{key}_{value:g}" for key, value in settings.items())
-    return work / label
-
-
-def describe(settings: dict) -> dict:
-    """Settings as the sidecar of a training holds them."""
-    return json.loads(files.to_json(settings))
+    return work / "-".join(f"{key}_{value:g}" for key, value in dials.items())

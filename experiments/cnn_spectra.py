@@ -4,18 +4,19 @@ Hidden kernels, in their square unfolding, over training: number of outliers and
 against the richness gamma0 and the width, and how far the bulk is from the law of noise.
 """
 
+from functools import partial
+
 from _networks import (
     Claim,
     arguments,
+    arrays_of,
+    at_the_end,
     chosen,
-    describe,
     dial,
-    excess,
     finish,
-    mean_of,
-    snapshots,
-    spectra,
-    training_folder,
+    measured,
+    over_training,
+    sweep,
 )
 
 import numpy as np
@@ -25,8 +26,6 @@ from models import data
 from models.cnn import CNN
 from models.loss import cross_entropy
 from models.optimizer import optimizer
-from models.roles import hidden_kernels
-from models.training import train
 from spectrax import plotting
 from spectrax.cli.spectrum_figure import draw_spectrum
 
@@ -79,34 +78,12 @@ def run(args, settings: dict, width: int, gamma0: float, seed: int) -> dict:
         stride=settings["stride"],
         rngs=nnx.Rngs(seed),
     )
-    num_steps = settings["num_steps"]
-    record = train(
-        model,
-        optimizer(
-            model, model.scaling, learning_rate=settings["learning_rate"], num_steps=num_steps
-        ),
-        images,
-        cross_entropy,
-        num_steps=num_steps,
-        batch_size=settings["batch_size"],
-        accumulate=settings["accumulate"],
-        snapshots=snapshots(num_steps, settings["snapshots"]),
-        folder=training_folder(args, "cnn_spectra", width=width, gamma0=gamma0, seed=seed),
-        save_every=max(1, num_steps // 10),
-        parameters=describe(settings | {"width": width, "gamma0": gamma0, "seed": seed}),
+    rate, num_steps = settings["learning_rate"], settings["num_steps"]
+    transformation = optimizer(model, model.scaling, learning_rate=rate, num_steps=num_steps)
+    dials = {"width": width, "gamma0": gamma0, "seed": seed}
+    return measured(
+        args, "cnn_spectra", settings, dials, model, transformation, images, cross_entropy
     )
-    found = spectra(record, list(hidden_kernels(model)))
-    print(f"width {width}, gamma0 {gamma0:g}, seed {seed}: {record.message}", flush=True)
-    return {
-        "steps": np.array(record.snapshots),
-        "loss": record.losses,
-        "outliers": np.array([mean_of(s, lambda m: m.beyond) for s in found.values()]),
-        "top": np.array([mean_of(s, lambda m: m.top / m.sigma**2) for s in found.values()]),
-        "edge": np.array([mean_of(s, lambda m: m.edge * m.shape[1]) for s in found.values()]),
-        "ks": np.array([mean_of(s, lambda m: m.ks) for s in found.values()]),
-        "excess": np.array([mean_of(s, excess) for s in found.values()]),
-        "spectrum": list(found[record.snapshots[-1]].values())[-1],
-    }
 
 
 def claims(settings: dict, results: dict) -> list[Claim]:
@@ -179,35 +156,28 @@ def draw(settings: dict, results: dict):
 
     widths, gammas, seeds = settings["widths"], settings["gammas"], range(settings["seeds"])
     widest, rich = widths[-1], gammas[-1]
+    labels = {
+        "top": r"largest eigenvalue / $\sigma^2$",
+        "outliers": "outliers of a kernel",
+        "excess": "bulk distance / tolerance",
+    }
     with plotting.style():
         fig, axes = plt.subplots(2, 3, figsize=(10.2, 5.6))
-        for gamma0, color in zip(gammas, plotting.sequence(len(gammas)), strict=True):
-            group = [results[widest, gamma0, seed] for seed in seeds]
-            steps = np.maximum(group[0]["steps"], 0.5)  # the start, on the logarithmic axis
-            for ax, name in zip(axes[0], ("top", "outliers", "excess"), strict=True):
-                values = np.array([found[name] for found in group])
-                ax.plot(steps, values.mean(0), "o-", ms=3, color=color, label=f"{gamma0:g}")
-                ax.fill_between(steps, values.min(0), values.max(0), color=color, alpha=0.2, lw=0)
-        labels = (
-            r"largest eigenvalue / $\sigma^2$",
-            "outliers of a kernel",
-            "bulk distance / tolerance",
-        )
-        for ax, label in zip(axes[0], labels, strict=True):
-            ax.set(xscale="log", xlabel="step", ylabel=label, title=f"width {widest}")
+        for ax, (name, label) in zip(axes[0], labels.items(), strict=True):
+            for gamma0, color in zip(gammas, plotting.sequence(len(gammas)), strict=True):
+                group = [results[widest, gamma0, seed] for seed in seeds]
+                over_training(ax, group, name, color=color, label=f"{gamma0:g}")
+            ax.set(xlabel="step", ylabel=label, title=f"width {widest}")
         axes[0, 2].axhline(1.0, color="0.6", lw=0.8)
         axes[0, 0].legend(title=r"$\gamma_0$")
-        for ax, name, label in zip(axes[1, :2], ("top", "outliers"), labels, strict=False):
+        for ax, (name, label) in zip(axes[1, :2], labels.items(), strict=False):
             for width, color in zip(widths, plotting.sequence(len(widths)), strict=True):
-                values = np.array([[results[width, g, s][name][-1] for s in seeds] for g in gammas])
-                stderr = values.std(1, ddof=1) / len(seeds) ** 0.5 if len(seeds) > 1 else None
-                ax.errorbar(
-                    gammas, values.mean(1), stderr, fmt="o-", ms=3, color=color, label=f"{width}"
-                )
+                groups = [[results[width, g, s] for s in seeds] for g in gammas]
+                at_the_end(ax, gammas, groups, name, color=color, label=f"{width}")
             dial(ax, gammas, r"$\gamma_0$")
             ax.set(ylabel=label, title="end of training")
             ax.legend(title="width")
-        draw_spectrum(axes[1, 2], results[widest, rich, 0]["spectrum"])
+        draw_spectrum(axes[1, 2], list(results[widest, rich, 0]["spectra"].values())[-1])
     plt.close(fig)
     return fig
 
@@ -215,18 +185,10 @@ def draw(settings: dict, results: dict):
 def main() -> None:
     """Train, measure, draw, write, judge."""
     args = arguments(__doc__)
-    settings = chosen(args, {"small": SMALL, "paper": PAPER}, QUICK, ("widths", "gammas"))
-    results = {
-        (width, gamma0, seed): run(args, settings, width, gamma0, args.seed + seed)
-        for width in settings["widths"]
-        for gamma0 in settings["gammas"]
-        for seed in range(settings["seeds"])
-    }
-    arrays = {
-        f"width_{width}_gamma0_{gamma0:g}_seed_{seed}_{name}": found[name]
-        for (width, gamma0, seed), found in results.items()
-        for name in ("steps", "loss", "outliers", "top", "edge", "ks", "excess")
-    }
+    dials = ("widths", "gammas")
+    settings = chosen(args, {"small": SMALL, "paper": PAPER}, QUICK, dials)
+    results = sweep(partial(run, args, settings), settings, args.seed, *dials)
+    arrays = arrays_of(results, "width_{}_gamma0_{:g}_seed_{}".format)
     figure = draw(settings, results)
     finish(args, "cnn_spectra", figure, arrays, claims(settings, results), settings)
 

@@ -4,18 +4,19 @@ Hidden weights of every block over training, widths and vocabularies: how far th
 law of noise, how many eigenvalues lie beyond it, and where its edge is.
 """
 
+from functools import partial
+
 from _networks import (
     Claim,
     arguments,
+    arrays_of,
+    at_the_end,
     chosen,
-    describe,
     dial,
-    excess,
     finish,
-    mean_of,
-    snapshots,
-    spectra,
-    training_folder,
+    measured,
+    over_training,
+    sweep,
 )
 
 import numpy as np
@@ -25,8 +26,6 @@ from models import data
 from models.gpt import GPT, PAPER_SIZES
 from models.loss import token_cross_entropy
 from models.optimizer import optimizer
-from models.roles import hidden_kernels
-from models.training import train
 from spectrax import plotting
 from spectrax.cli.spectrum_figure import draw_spectrum
 
@@ -99,46 +98,19 @@ def run(args, settings: dict, size: tuple, ratio: int | None, seed: int) -> dict
         weight_decay=settings["weight_decay"],
         clip=1.0,
     )
-    record = train(
-        model,
-        transformation,
-        tokens,
-        token_cross_entropy,
-        num_steps=num_steps,
-        batch_size=settings["batch_size"],
-        accumulate=settings["accumulate"],
-        snapshots=snapshots(num_steps, settings["snapshots"]),
-        folder=training_folder(args, "gpt_spectra", width=width, vocabulary=vocabulary, seed=seed),
-        save_every=max(1, num_steps // 10),
-        parameters=describe(settings | {"width": width, "vocabulary": vocabulary, "seed": seed}),
+    dials = {"width": width, "vocabulary": vocabulary, "seed": seed}
+    return measured(
+        args, "gpt_spectra", settings, dials, model, transformation, tokens, token_cross_entropy
     )
-    found = spectra(record, list(hidden_kernels(model)))
-    print(f"width {width}, vocabulary {vocabulary}, seed {seed}: {record.message}", flush=True)
-    last = found[record.snapshots[-1]]
-    return {
-        "steps": np.array(record.snapshots),
-        "loss": record.losses,
-        "beyond": np.array([mean_of(s, lambda m: m.beyond / min(m.shape)) for s in found.values()]),
-        "top": np.array([mean_of(s, lambda m: m.top / m.edge) for s in found.values()]),
-        "sigma": np.array([mean_of(s, lambda m: m.sigma) for s in found.values()]),
-        "ks": np.array([mean_of(s, lambda m: m.ks) for s in found.values()]),
-        "excess": np.array([mean_of(s, excess) for s in found.values()]),
-        "spectrum": max(last.values(), key=lambda m: m.ks),
-    }
-
-
-def widths_of(settings: dict) -> list[int]:
-    """Ascending."""
-    return [width for width, *_ in settings["sizes"]]
 
 
 def claims(settings: dict, results: dict) -> list[Claim]:
     """The paper's claims as numbers, one for each seed."""
-    widths, ratios, seeds = widths_of(settings), settings["ratios"], range(settings["seeds"])
-    wide, large, small = widths[-1], ratios[-1], ratios[0]
+    sizes, ratios, seeds = settings["sizes"], settings["ratios"], range(settings["seeds"])
+    wide, large, small = sizes[-1][0], ratios[-1], ratios[0]
 
-    def of(name, ratio, width=wide, step=-1):
-        return np.array([results[width, ratio, seed][name][step] for seed in seeds])
+    def of(name, ratio, size=sizes[-1], step=-1):
+        return np.array([results[size, ratio, seed][name][step] for seed in seeds])
 
     out = [
         Claim(
@@ -155,17 +127,17 @@ def claims(settings: dict, results: dict) -> list[Claim]:
     if small != large:
         out += [
             Claim(
-                f"bulk distance, vocabulary {large} widths over {small} widths, width {width}",
-                of("ks", large, width) / of("ks", small, width),
+                f"bulk distance, vocabulary {large} widths over {small} widths, width {size[0]}",
+                of("ks", large, size) / of("ks", small, size),
                 low=1.1,
             )
-            for width in widths
+            for size in sizes
         ]
-    if len(widths) > 1:
+    if len(sizes) > 1:
         out.append(
             Claim(
-                f"bulk distance, width {wide} over width {widths[-2]}, largest vocabulary",
-                of("ks", large) / of("ks", large, widths[-2]),
+                f"bulk distance, width {wide} over width {sizes[-2][0]}, largest vocabulary",
+                of("ks", large) / of("ks", large, sizes[-2]),
                 low=0.8,
                 high=1.25,
             )
@@ -177,38 +149,33 @@ def draw(settings: dict, results: dict):
     """Bulk distance and share beyond over training; against the vocabulary; one spectrum."""
     import matplotlib.pyplot as plt
 
-    widths, ratios, seeds = widths_of(settings), settings["ratios"], range(settings["seeds"])
-    wide = widths[-1]
+    sizes, ratios, seeds = settings["sizes"], settings["ratios"], range(settings["seeds"])
+    largest = sizes[-1]
     names = {
         "ks": "bulk distance (KS)",
-        "beyond": "share of eigenvalues beyond the bulk",
-        "top": "largest eigenvalue / edge",
+        "share": "share of eigenvalues beyond the bulk",
+        "over_edge": "largest eigenvalue / edge",
     }
     with plotting.style():
         fig, axes = plt.subplots(2, 3, figsize=(10.2, 5.6))
         for ax, (name, label) in zip(axes[0], names.items(), strict=True):
             for ratio, color in zip(ratios, plotting.sequence(len(ratios)), strict=True):
-                group = [results[wide, ratio, seed] for seed in seeds]
-                values = np.array([found[name] for found in group])
-                steps = np.maximum(group[0]["steps"], 0.5)  # the start, on the logarithmic axis
-                ax.plot(steps, values.mean(0), "o-", ms=3, color=color, label=ratio or "GPT-2")
-                ax.fill_between(steps, values.min(0), values.max(0), color=color, alpha=0.2, lw=0)
-            ax.set(xscale="log", xlabel="step", ylabel=label, title=f"width {wide}")
+                group = [results[largest, ratio, seed] for seed in seeds]
+                over_training(ax, group, name, color=color, label=ratio or "GPT-2")
+            ax.set(xlabel="step", ylabel=label, title=f"width {largest[0]}")
         axes[0, 0].legend(title="vocabulary / width")
-        for ax, name in zip(axes[1, :2], ("ks", "top"), strict=True):
+        for ax, name in zip(axes[1, :2], ("ks", "over_edge"), strict=True):
             shown = set()
-            for width, color in zip(widths, plotting.sequence(len(widths)), strict=True):
-                x = [(ratio or PAPER_VOCABULARY / width) for ratio in ratios]
-                values = np.array([[results[width, r, s][name][-1] for s in seeds] for r in ratios])
-                spread = values.std(1) if len(seeds) > 1 else 0 * values[:, 0]
-                ax.errorbar(
-                    x, values.mean(1), spread, fmt="o-", ms=3, color=color, label=f"{width}"
-                )
+            for size, color in zip(sizes, plotting.sequence(len(sizes)), strict=True):
+                x = [(ratio or PAPER_VOCABULARY / size[0]) for ratio in ratios]
+                groups = [[results[size, ratio, seed] for seed in seeds] for ratio in ratios]
+                at_the_end(ax, x, groups, name, color=color, label=f"{size[0]}")
                 shown |= set(x)
             dial(ax, sorted(shown), "vocabulary / width")
             ax.set(ylabel=names[name], title="end of training")
             ax.legend(title="width")
-        draw_spectrum(axes[1, 2], results[wide, ratios[-1], 0]["spectrum"])
+        last = results[largest, ratios[-1], 0]["spectra"]
+        draw_spectrum(axes[1, 2], max(last.values(), key=lambda found: found.ks))
     plt.close(fig)
     return fig
 
@@ -216,18 +183,12 @@ def draw(settings: dict, results: dict):
 def main() -> None:
     """Train, measure, draw, write, judge."""
     args = arguments(__doc__)
-    settings = chosen(args, {"small": SMALL, "paper": PAPER}, QUICK, ("sizes", "ratios"))
-    results = {
-        (size[0], ratio, seed): run(args, settings, size, ratio, args.seed + seed)
-        for size in settings["sizes"]
-        for ratio in settings["ratios"]
-        for seed in range(settings["seeds"])
-    }
-    arrays = {
-        f"width_{width}_ratio_{ratio}_seed_{seed}_{name}": found[name]
-        for (width, ratio, seed), found in results.items()
-        for name in ("steps", "loss", "beyond", "top", "sigma", "ks", "excess")
-    }
+    dials = ("sizes", "ratios")
+    settings = chosen(args, {"small": SMALL, "paper": PAPER}, QUICK, dials)
+    results = sweep(partial(run, args, settings), settings, args.seed, *dials)
+    arrays = arrays_of(
+        results, lambda size, ratio, seed: f"width_{size[0]}_ratio_{ratio}_seed_{seed}"
+    )
     figure = draw(settings, results)
     finish(args, "gpt_spectra", figure, arrays, claims(settings, results), settings)
 

@@ -5,18 +5,17 @@ law of noise, how many eigenvalues lie beyond it, how large the largest is.
 """
 
 import dataclasses
+from functools import partial
 
 from _networks import (
     Claim,
     arguments,
+    arrays_of,
     chosen,
-    describe,
-    excess,
     finish,
-    mean_of,
-    snapshots,
-    spectra,
-    training_folder,
+    measured,
+    over_training,
+    sweep,
 )
 
 import numpy as np
@@ -26,7 +25,6 @@ from models import data
 from models.loss import cross_entropy
 from models.optimizer import optimizer
 from models.resnet import ResNet18
-from models.training import train
 from spectrax import plotting
 from spectrax.cli.spectrum_figure import draw_spectrum
 
@@ -82,38 +80,26 @@ def run(args, settings: dict, width: int, rate: float, seed: int) -> dict:
         base_width=settings["base_width"],
         rngs=nnx.Rngs(seed),
     )
-    num_steps = settings["num_steps"]
-    record = train(
+    transformation = optimizer(
         model,
-        optimizer(
-            model,
-            model.scaling,
-            name="adam",
-            learning_rate=rate,
-            num_steps=num_steps,
-            weight_decay=settings["weight_decay"],
-        ),
+        model.scaling,
+        name="adam",
+        learning_rate=rate,
+        num_steps=settings["num_steps"],
+        weight_decay=settings["weight_decay"],
+    )
+    dials = {"width": width, "rate": rate, "seed": seed}
+    return measured(
+        args,
+        "resnet_spectra",
+        settings,
+        dials,
+        model,
+        transformation,
         images,
         cross_entropy,
-        num_steps=num_steps,
-        batch_size=settings["batch_size"],
-        accumulate=settings["accumulate"],
-        snapshots=snapshots(num_steps, settings["snapshots"]),
-        folder=training_folder(args, "resnet_spectra", width=width, rate=rate, seed=seed),
-        save_every=max(1, num_steps // 10),
-        parameters=describe(settings | {"width": width, "rate": rate, "seed": seed}),
+        LAYERS,
     )
-    found = spectra(record, list(LAYERS))
-    print(f"width {width}, rate {rate:g}, seed {seed}: {record.message}", flush=True)
-    return {
-        "images": np.array(record.snapshots) * settings["batch_size"],
-        "loss": record.losses,
-        "beyond": np.array([mean_of(s, lambda m: m.beyond / min(m.shape)) for s in found.values()]),
-        "top": np.array([mean_of(s, lambda m: m.top / m.edge) for s in found.values()]),
-        "ks": np.array([mean_of(s, lambda m: m.ks) for s in found.values()]),
-        "excess": np.array([mean_of(s, excess) for s in found.values()]),
-        "spectrum": found[record.snapshots[-1]][LAYERS[-1]],
-    }
 
 
 def claims(settings: dict, results: dict) -> list[Claim]:
@@ -135,7 +121,7 @@ def claims(settings: dict, results: dict) -> list[Claim]:
     out.append(
         Claim(
             f"share of eigenvalues beyond the bulk, width {wide}, rate {fast:g}",
-            of("beyond", fast),
+            of("share", fast),
             low=0.1,
         )
     )
@@ -158,33 +144,28 @@ def draw(settings: dict, results: dict):
     widths, rates, seeds = settings["widths"], settings["rates"], range(settings["seeds"])
     names = {
         "ks": "bulk distance (KS)",
-        "beyond": "share of eigenvalues beyond the bulk",
-        "top": "largest eigenvalue / edge",
+        "share": "share of eigenvalues beyond the bulk",
+        "over_edge": "largest eigenvalue / edge",
     }
+    styles = dict(zip(widths, ("-", "--", ":"), strict=False))
     with plotting.style():
         fig, axes = plt.subplots(2, 3, figsize=(10.2, 5.6))
         for ax, (name, label) in zip(axes[0], names.items(), strict=True):
             for rate, color in zip(rates, plotting.sequence(len(rates)), strict=True):
-                for width, line in zip(widths, ("-", "--", ":"), strict=False):
+                for width, style in styles.items():
                     group = [results[width, rate, seed] for seed in seeds]
-                    values = np.array([found[name] for found in group])
-                    x = np.maximum(group[0]["images"], 0.5 * settings["batch_size"])
+                    seen = group[0]["steps"] * settings["batch_size"]
                     note = f"{rate:g}" if width == widths[0] else None
-                    ax.plot(x, values.mean(0), line, color=color, label=note)
-                    low, high = values.min(0), values.max(0)
-                    ax.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
-            ax.set(xscale="log", xlabel="images seen", ylabel=label)
+                    over_training(ax, group, name, x=seen, style=style, color=color, label=note)
+            ax.set(xlabel="images seen", ylabel=label)
         axes[0, 0].legend(title="learning rate")
-        listed = ", ".join(
-            f"{width} {line}"
-            for width, line in zip(widths, ("solid", "dashed", "dotted"), strict=False)
-        )
-        axes[0, 1].set_title(f"width {listed}")
+        words = zip(widths, ("solid", "dashed", "dotted"), strict=False)
+        axes[0, 1].set_title("width " + ", ".join(f"{width} {word}" for width, word in words))
         shown = sorted({rates[0], rates[len(rates) // 2], rates[-1]})
         for ax in axes[1, len(shown) :]:
             ax.set_axis_off()
         for ax, rate in zip(axes[1], shown, strict=False):
-            draw_spectrum(ax, results[widths[-1], rate, 0]["spectrum"])
+            draw_spectrum(ax, results[widths[-1], rate, 0]["spectra"][LAYERS[-1]])
             ax.set_title(f"rate {rate:g}: " + ax.get_title())
     plt.close(fig)
     return fig
@@ -193,18 +174,10 @@ def draw(settings: dict, results: dict):
 def main() -> None:
     """Train, measure, draw, write, judge."""
     args = arguments(__doc__)
-    settings = chosen(args, {"small": SMALL, "paper": PAPER}, QUICK, ("widths", "rates"))
-    results = {
-        (width, rate, seed): run(args, settings, width, rate, args.seed + seed)
-        for width in settings["widths"]
-        for rate in settings["rates"]
-        for seed in range(settings["seeds"])
-    }
-    arrays = {
-        f"width_{width}_rate_{rate:g}_seed_{seed}_{name}": found[name]
-        for (width, rate, seed), found in results.items()
-        for name in ("images", "loss", "beyond", "top", "ks", "excess")
-    }
+    dials = ("widths", "rates")
+    settings = chosen(args, {"small": SMALL, "paper": PAPER}, QUICK, dials)
+    results = sweep(partial(run, args, settings), settings, args.seed, *dials)
+    arrays = arrays_of(results, "width_{}_rate_{:g}_seed_{}".format)
     figure = draw(settings, results)
     finish(args, "resnet_spectra", figure, arrays, claims(settings, results), settings)
 
