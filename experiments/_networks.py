@@ -197,7 +197,8 @@ def at_the_end(ax, x, groups: list[list[dict]], name: str, **options) -> None:
 class Claim:
     """A number that a claim bounds, measured once for each seed.
 
-    Reproduced if every seed lies within the bounds, not reproduced if none does, else undecided.
+    Reproduced if every seed lies within the bounds, not reproduced if none does, else undecided;
+    a single seed decides nothing.
     """
 
     text: str
@@ -210,9 +211,9 @@ class Claim:
         """In one word or two."""
         values = np.asarray(self.values, float)
         inside = (values >= self.low) & (values <= self.high)
-        if inside.all():
-            return "reproduced"
-        return "undecided" if inside.any() else "not reproduced"
+        if len(values) < 2 or inside.any() != inside.all():
+            return "undecided"
+        return "reproduced" if inside.all() else "not reproduced"
 
     def summary(self) -> dict:
         """For the sidecar."""
@@ -232,7 +233,8 @@ class Claim:
         spread = f" ± {values.std(ddof=1):.2g}" if len(values) > 1 else ""
         bounds = [f"at least {self.low:g}"] * bool(np.isfinite(self.low))
         bounds += [f"at most {self.high:g}"] * bool(np.isfinite(self.high))
-        found = f"{values.mean():.3g}{spread} ({len(values)} seeds; {', '.join(bounds)})"
+        seeds = f"{len(values)} seed{'s' * (len(values) > 1)}"
+        found = f"{values.mean():.3g}{spread} ({seeds}; {', '.join(bounds)})"
         return f"{self.verdict:>14}: {self.text}: {found}"
 
 

@@ -153,7 +153,7 @@ def draw(settings: dict, results: dict):
     largest = sizes[-1]
     names = {
         "ks": "bulk distance (KS)",
-        "share": "share of eigenvalues beyond the bulk",
+        "share": "share beyond the bulk",
         "over_edge": "largest eigenvalue / edge",
     }
     with plotting.style():

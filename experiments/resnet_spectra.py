@@ -144,7 +144,7 @@ def draw(settings: dict, results: dict):
     widths, rates, seeds = settings["widths"], settings["rates"], range(settings["seeds"])
     names = {
         "ks": "bulk distance (KS)",
-        "share": "share of eigenvalues beyond the bulk",
+        "share": "share beyond the bulk",
         "over_edge": "largest eigenvalue / edge",
     }
     styles = dict(zip(widths, ("-", "--", ":"), strict=False))
@@ -165,8 +165,9 @@ def draw(settings: dict, results: dict):
         for ax in axes[1, len(shown) :]:
             ax.set_axis_off()
         for ax, rate in zip(axes[1], shown, strict=False):
-            draw_spectrum(ax, results[widths[-1], rate, 0]["spectra"][LAYERS[-1]])
-            ax.set_title(f"rate {rate:g}: " + ax.get_title())
+            last = results[widths[-1], rate, 0]["spectra"]
+            draw_spectrum(ax, max(last.values(), key=lambda found: found.ks))
+            ax.set_title(f"rate {rate:g}: " + ax.get_title(loc="left"), loc="left")
     plt.close(fig)
     return fig
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments._networks import Claim
+
 FOLDER = Path(__file__).parents[1] / "experiments"
 NAMES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
 
@@ -19,6 +21,19 @@ def test_every_experiment_is_listed():
         assert f"| `{name}` |" in listed
     for path in (FOLDER / "benchmarks").glob("*.py"):
         assert f"experiments/benchmarks/{path.name}" in listed
+
+
+def test_verdicts_need_every_seed():
+    for values, verdict in (
+        ([1.0, 2.0, 1.5], "reproduced"),
+        ([1.0, 2.1, 1.5], "undecided"),
+        ([0.9, 2.1, 5.0], "not reproduced"),
+        ([np.nan, np.nan], "not reproduced"),
+        ([1.5], "undecided"),
+    ):
+        claim = Claim("a number", np.array(values), low=1.0, high=2.0)
+        assert claim.verdict == claim.summary()["verdict"] == verdict
+        assert str(claim).lstrip().startswith(verdict)
 
 
 def run(name, folder, *options) -> dict:
