@@ -44,7 +44,7 @@ FULL = {
     "others": 40,  # settings at which choices of a root are checked
     "factors": (2.0, 1.5),  # between heights of a continuation; the first one is timed
     # points of larger pencils, by depth of the network: whole batches, which the library fills up
-    "scaling": {"1": 512, "2": 512, "3": 222, "4": 102, "5": 52, "6": 24, "two steps": 24},
+    "scaling": {"1": 512, "2": 512, "3": 512, "4": 512, "5": 256, "6": 256, "two steps": 24},
 }
 QUICK = FULL | {
     "points": 40,
