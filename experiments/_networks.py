@@ -7,6 +7,7 @@ are kept in `--work` and continued from there when they were interrupted.
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -133,24 +134,27 @@ def measured(
         parameters=json.loads(files.to_json(settings | dials)),
     )
     kernels = list(hidden_kernels(model)) if kernels is None else kernels
+    label = ", ".join(f"{key} {value:g}" for key, value in dials.items())
+    print(f"{label}: {record.message}", flush=True)
     found = []
     for step in record.snapshots:
         weights = record.weights(step)
-        found.append(
-            {
+        try:
+            spectra = {
                 kernel: sx.measure_spectrum(weights[kernel.replace(".", "/")], layout="in_out")
                 for kernel in kernels
             }
-        )
-    label = ", ".join(f"{key} {value:g}" for key, value in dials.items())
-    print(f"{label}: {record.message}", flush=True)
+        except ValueError as error:  # weights that explode have no bulk
+            print(f"{label}: spectra end before step {step}. {error}", flush=True)
+            break
+        found.append(spectra)
     means = {
         key: np.array([np.mean([measure(x) for x in spectra.values()]) for spectra in found])
         for key, measure in MEASURES.items()
     }
     return means | {
-        "steps": np.array(record.snapshots),
-        "loss": record.losses,
+        "steps": np.array(record.snapshots[: len(found)]),
+        "loss": np.where(np.isfinite(record.losses), record.losses, np.inf),
         "spectra": found[-1],
     }
 
@@ -174,11 +178,14 @@ def arrays_of(results: dict[tuple, dict], label: Callable) -> dict[str, np.ndarr
     }
 
 
-def over_training(ax, group: list[dict], name: str, *, x=None, style="o-", **options) -> None:
-    """Mean over seeds of one measure against the step, and its range."""
-    x = group[0]["steps"] if x is None else x
-    x = np.where(x > 0, x, x[x > 0].min() / 2)  # the start, on the logarithmic axis
-    values = np.array([found[name] for found in group])
+def over_training(ax, group: list[dict], name: str, *, factor=1, style="o-", **options) -> None:
+    """Mean over seeds of one measure against the step times a factor, and its range.
+
+    Only steps that every seed has reached: a training that diverged ends early.
+    """
+    steps = functools.reduce(np.intersect1d, [found["steps"] for found in group])
+    x = factor * np.where(steps > 0, steps, 0.5)  # the start, on the logarithmic axis
+    values = np.array([found[name][np.isin(found["steps"], steps)] for found in group])
     (line,) = ax.plot(x, values.mean(0), style, ms=3, **options)
     low, high = values.min(0), values.max(0)
     ax.fill_between(x, low, high, color=line.get_color(), alpha=0.2, lw=0)

@@ -154,9 +154,9 @@ def draw(settings: dict, results: dict):
             for rate, color in zip(rates, plotting.sequence(len(rates)), strict=True):
                 for width, style in styles.items():
                     group = [results[width, rate, seed] for seed in seeds]
-                    seen = group[0]["steps"] * settings["batch_size"]
                     note = f"{rate:g}" if width == widths[0] else None
-                    over_training(ax, group, name, x=seen, style=style, color=color, label=note)
+                    options = {"factor": settings["batch_size"], "style": style}
+                    over_training(ax, group, name, **options, color=color, label=note)
             ax.set(xlabel="images seen", ylabel=label)
         axes[0, 0].legend(title="learning rate")
         words = zip(widths, ("solid", "dashed", "dotted"), strict=False)
