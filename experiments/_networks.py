@@ -116,8 +116,8 @@ def measured(
         kernels: those that are measured; all hidden ones by default.
 
     Returns:
-        Steps, loss, the mean of every entry of MEASURES over the kernels (snapshots,), and the
-        final spectra by name.
+        Steps, loss, the mean of every entry of MEASURES over the kernels (snapshots,), the final
+        spectra by name, and where the training diverged, or None.
     """
     num_steps = settings["num_steps"]
     record = train(
@@ -156,6 +156,7 @@ def measured(
         "steps": np.array(record.snapshots[: len(found)]),
         "loss": np.where(np.isfinite(record.losses), record.losses, np.inf),
         "spectra": found[-1],
+        "diverged_at": record.diverged_at,
     }
 
 
@@ -166,15 +167,6 @@ def sweep(run: Callable, settings: dict, first_seed: int, *dials: str) -> dict[t
         (*setting, seed): run(*setting, first_seed + seed)
         for setting in itertools.product(*values)
         for seed in range(settings["seeds"])
-    }
-
-
-def arrays_of(results: dict[tuple, dict], label: Callable) -> dict[str, np.ndarray]:
-    """What is written, each name with what the label says of the setting."""
-    return {
-        f"{label(*key)}_{name}": found[name]
-        for key, found in results.items()
-        for name in ("steps", "loss", *MEASURES)
     }
 
 
@@ -245,8 +237,33 @@ class Claim:
         return f"{self.verdict:>14}: {self.text}: {found}"
 
 
-def finish(args, name: str, figure, arrays: dict, claims: list[Claim], settings: dict) -> None:
-    """Write figure, data and sidecar; print the verdicts."""
+def finish(
+    args: argparse.Namespace,
+    name: str,
+    settings: dict,
+    results: dict[tuple, dict],
+    label: Callable,
+    claims: list[Claim],
+    figure,
+) -> None:
+    """Write figure, data and sidecar; print the verdicts.
+
+    Args:
+        args: what `arguments` returned.
+        name: of the experiment.
+        settings: of all its networks.
+        results: of `sweep`.
+        label: from a setting to the first part of the names of its arrays.
+        claims: to be judged.
+        figure: to be written.
+    """
+    labelled = {label(*key): found for key, found in results.items()}
+    arrays = {
+        f"{first}_{key}": found[key]
+        for first, found in labelled.items()
+        for key in ("steps", "loss", *MEASURES)
+    }
+    ends = {first: found["diverged_at"] for first, found in labelled.items()}
     record = {
         "experiment": name,
         "preset": args.preset,
@@ -255,6 +272,7 @@ def finish(args, name: str, figure, arrays: dict, claims: list[Claim], settings:
         "seed": args.seed,
         "settings": settings,
         "claims": [claim.summary() for claim in claims],
+        "diverged_at": {first: step for first, step in ends.items() if step is not None},
         "seconds": round(time.perf_counter() - args.started, 1),
     }
     with plotting.style():  # its resolution

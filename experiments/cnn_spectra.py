@@ -9,7 +9,6 @@ from functools import partial
 from _networks import (
     Claim,
     arguments,
-    arrays_of,
     at_the_end,
     chosen,
     dial,
@@ -188,9 +187,9 @@ def main() -> None:
     dials = ("widths", "gammas")
     settings = chosen(args, {"small": SMALL, "paper": PAPER}, QUICK, dials)
     results = sweep(partial(run, args, settings), settings, args.seed, *dials)
-    arrays = arrays_of(results, "width_{}_gamma0_{:g}_seed_{}".format)
-    figure = draw(settings, results)
-    finish(args, "cnn_spectra", figure, arrays, claims(settings, results), settings)
+    label = "width_{}_gamma0_{:g}_seed_{}".format
+    judged, figure = claims(settings, results), draw(settings, results)
+    finish(args, "cnn_spectra", settings, results, label, judged, figure)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from functools import partial
 from _networks import (
     Claim,
     arguments,
-    arrays_of,
     at_the_end,
     chosen,
     dial,
@@ -180,17 +179,19 @@ def draw(settings: dict, results: dict):
     return fig
 
 
+def label(size: tuple, ratio: int | None, seed: int) -> str:
+    """First part of the names of a setting's arrays."""
+    return f"width_{size[0]}_ratio_{ratio}_seed_{seed}"
+
+
 def main() -> None:
     """Train, measure, draw, write, judge."""
     args = arguments(__doc__)
     dials = ("sizes", "ratios")
     settings = chosen(args, {"small": SMALL, "paper": PAPER}, QUICK, dials)
     results = sweep(partial(run, args, settings), settings, args.seed, *dials)
-    arrays = arrays_of(
-        results, lambda size, ratio, seed: f"width_{size[0]}_ratio_{ratio}_seed_{seed}"
-    )
-    figure = draw(settings, results)
-    finish(args, "gpt_spectra", figure, arrays, claims(settings, results), settings)
+    judged, figure = claims(settings, results), draw(settings, results)
+    finish(args, "gpt_spectra", settings, results, label, judged, figure)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from functools import partial
 from _networks import (
     Claim,
     arguments,
-    arrays_of,
     chosen,
     finish,
     measured,
@@ -178,9 +177,9 @@ def main() -> None:
     dials = ("widths", "rates")
     settings = chosen(args, {"small": SMALL, "paper": PAPER}, QUICK, dials)
     results = sweep(partial(run, args, settings), settings, args.seed, *dials)
-    arrays = arrays_of(results, "width_{}_rate_{:g}_seed_{}".format)
-    figure = draw(settings, results)
-    finish(args, "resnet_spectra", figure, arrays, claims(settings, results), settings)
+    label = "width_{}_rate_{:g}_seed_{}".format
+    judged, figure = claims(settings, results), draw(settings, results)
+    finish(args, "resnet_spectra", settings, results, label, judged, figure)
 
 
 if __name__ == "__main__":
