@@ -9,6 +9,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several proce
 
 import jax
 import pytest
+from quick_compilation import with_flags
 
 jax.config.update("jax_enable_x64", True)
 
@@ -17,13 +18,7 @@ def pytest_configure(config):
     """Choose the compiler's effort before the first compilation."""
     if config.option.markexpr == "slow":
         return  # they compute more than they compile
-    # The others compile far more than they compute: plain machine code saves half of the time.
-    # A flag that XLA does not know ends the process, so versions that were not tried get one only.
-    flags = ["--xla_backend_optimization_level=0"]
-    if jax.__version_info__ < (0, 12):
-        flags.append("--xla_cpu_use_fusion_emitters=false")
-        flags.append("--xla_cpu_parallel_codegen_split_count=1")
-    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
+    os.environ["XLA_FLAGS"] = with_flags(os.environ.get("XLA_FLAGS"))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,16 +1,19 @@
 """Every experiment is listed, runs, and leaves no NaN behind."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from quick_compilation import with_flags
 
 from experiments._networks import Claim
 
 FOLDER = Path(__file__).parents[1] / "experiments"
+QUICKLY = os.environ | {"XLA_FLAGS": with_flags(os.environ.get("XLA_FLAGS"))}
 NAMES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
 
 
@@ -39,7 +42,7 @@ def test_verdicts_need_every_seed():
 def run(name, folder, *options) -> dict:
     """What an experiment wrote beside its figure; nothing in its arrays is NaN."""
     command = [sys.executable, str(FOLDER / f"{name}.py"), *options, "--out", str(folder)]
-    subprocess.run(command, check=True, timeout=600)
+    subprocess.run(command, check=True, timeout=600, env=QUICKLY)
     for ending in (".png", ".pdf", ".npz", ".json"):
         assert (folder / f"{name}{ending}").stat().st_size > 0
     with np.load(folder / f"{name}.npz") as data:
@@ -69,7 +72,7 @@ def test_paper_preset_runs_on_noise(name, tmp_path):
 @pytest.mark.parametrize("name", ["solve", "transfer", "wide", "spectrum", "outputs"])
 def test_benchmark_runs(name, tmp_path):
     command = [sys.executable, str(FOLDER / "benchmarks" / f"{name}.py"), "--quick"]
-    subprocess.run([*command, "--out", str(tmp_path)], check=True, timeout=600)
+    subprocess.run([*command, "--out", str(tmp_path)], check=True, timeout=600, env=QUICKLY)
     record = json.loads((tmp_path / f"benchmark_{name}.json").read_text(encoding="utf-8"))
     if name == "solve":
         assert all(x["median"] > 0 for x in record["horizons"][0]["ratios"].values())
