@@ -291,18 +291,16 @@ class Pencil(AbstractDysonLaw):
 def _pairs(fields: int, blocks: int, links: tuple) -> tuple[np.ndarray, np.ndarray]:
     """Entries that can differ from zero in a solution G, from which links there are.
 
-    An inverse has the pattern of all powers; starting from G = 0 the equation fills it up.
+    An inverse has the pattern of all powers; from the couplings on, the equation fills it up.
     """
-    one, coupled = np.eye(fields, dtype=bool), np.zeros((fields, fields), bool)
+    G = np.eye(fields, dtype=bool)
     P, Q = np.zeros((2, blocks, fields, fields), bool)
     for i, j, block, flipped in links:
-        target = coupled if block < 0 else (Q if flipped else P)[block]
+        target = G if block < 0 else (Q if flipped else P)[block]
         target[i, j] = True
-    G = np.zeros_like(one)
     while True:
-        new = one | coupled | (P @ G @ Q | Q @ G @ P).any(axis=0)
-        for _ in range(fields.bit_length()):
-            new = new @ new
+        new = G | (P @ G @ Q | Q @ G @ P).any(axis=0)
+        new = new @ new
         if (new == G).all():
             return np.nonzero(G)
         G = new

@@ -25,7 +25,7 @@ def test_one_matrix_is_marchenko_pastur(aspect):
     x = jnp.linspace(*known.edges(), 20)[1:-1]
     np.testing.assert_allclose(law.density(x), known.density(x), rtol=1e-8)
     np.testing.assert_allclose(law.atom(), max(0.0, 1 - aspect), atol=1e-6)
-    twice = law.scaled(2.0)
+    twice = law.scaled(4.0).scaled(0.5)
     np.testing.assert_allclose(twice.edges(), 2 * jnp.stack(known.edges()), rtol=1e-9)
     np.testing.assert_allclose(twice.density(2 * x), law.density(x) / 2, rtol=1e-9)
     np.testing.assert_allclose(twice.moment(1), 2 * law.moment(1), rtol=1e-10)

@@ -70,6 +70,17 @@ def test_entries_that_are_left_out_are_zero():
     assert (np.abs(np.asarray(again)[~kept]) < 1e-15).all() and (np.asarray(G)[kept] != 0).all()
 
 
+def test_long_chains_of_couplings_are_followed():
+    """v_k = v_{k-1} + X_k v_{k-1}: the inverse joins fields that are far apart."""
+    spaces = sx.Spaces(N=1.0)
+    v = w = spaces.vector("N")
+    for _ in range(5):
+        w = w + spaces.gaussian("N", "N", 0.1) @ w
+    law = Pencil.gram(v, w)
+    mean = float(law.moment(1))  # 1.1 for every factor
+    np.testing.assert_allclose(mean, 1.1**5, rtol=1e-9)
+
+
 def test_spectra_of_sampled_matrices_tend_to_the_law():
     law, distances = residual_network(), []
     distance = distance_from(law)
