@@ -20,6 +20,22 @@ def test_the_pole_of_an_atom_is_reached_from_any_height(count):
         np.testing.assert_allclose(-some * S.imag, 0.225, rtol=2e-5)
 
 
+def test_the_pole_of_an_atom_is_reached_in_any_setting():
+    """Without extrapolated starts it is lost in half of them."""
+    rng = np.random.default_rng(0)
+    settings = [jnp.asarray(rng.uniform(*ends, 60)) for ends in ((0.3, 0.95), (0.2, 2), (0.3, 3))]
+
+    @jax.jit
+    def mass(setting):
+        law = sx.one_step_outputs(*setting)
+        heights = jnp.geomspace(1e-8, 1e-11, 4) * law.bound()
+        S = jax.vmap(lambda z: law.transform(descend(law, z)))(1j * heights)
+        return -heights * S.imag
+
+    found = jax.lax.map(mass, settings)
+    np.testing.assert_allclose(found, jnp.tile(1 - settings[0][:, None], 4), rtol=1e-3)
+
+
 def test_solutions_are_physical_everywhere():
     law = sx.product_law(1.0, 1.0)
     z = jnp.concatenate([jnp.geomspace(1e-6, 20.0, 40) + 0j, 1j * jnp.geomspace(1e-9, 1.0, 10)])
