@@ -43,7 +43,7 @@ def test_products_of_square_matrices_have_fuss_catalan_moments(p, known):
 def test_sum_with_a_semicircle_shifts_the_variable_of_the_other_law():
     """S(z) = m(z - sigma^2 S(z)): an equation of its own."""
     other = sx.MarchenkoPastur(0.5)
-    law = sx.free_sum(semicircle(0.8), sx.product_law(0.5))
+    law = sx.free_sum(semicircle(1.6).scaled(0.5), sx.product_law(0.5, sigma=2.0).scaled(0.25))
     z = jnp.array([0.3 + 0.4j, 2.0 + 0.1j, -3.0 + 0j])
     S = law.stieltjes(z)
     np.testing.assert_allclose(S, other.stieltjes(z - 0.64 * S), rtol=1e-9)
