@@ -44,7 +44,7 @@ class CNN(nnx.Module):
     Raises:
         ValueError: if a size is not a positive integer.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from flax import nnx
         >>> from models.cnn import CNN

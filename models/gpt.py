@@ -127,7 +127,7 @@ class GPT(nnx.Module):
     Raises:
         ValueError: if a size is not a positive integer, or heads do not divide the width.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from flax import nnx
         >>> from models.gpt import GPT

@@ -49,7 +49,7 @@ def optimizer(
     Raises:
         ValueError: if a parameter has no role, or an option is out of range.
 
-    Example:
+    Examples:
         >>> from flax import nnx
         >>> from models.cnn import CNN
         >>> from models.optimizer import optimizer

@@ -77,7 +77,7 @@ def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
     Returns:
         Increasing steps, `first` and `last` among them.
 
-    Example:
+    Examples:
         >>> from models.record import log_spaced
         >>> log_spaced(1, 1000, 7)
         (1, 3, 10, 32, 100, 316, 1000)

@@ -50,7 +50,7 @@ class Scaling:
     Raises:
         ValueError: if a number is not positive, or the parameterization is unknown.
 
-    Example:
+    Examples:
         >>> from models.scaling import Scaling
         >>> Scaling(width=8.0).rate("hidden", "adam")
         0.125

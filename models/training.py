@@ -75,7 +75,7 @@ def train(
             training (names what differs).
         CheckpointError: one sentence: the state in the folder is damaged.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, numpy as np
         >>> from models.loss import squared_error
         >>> from models.mlp import wide_mlp

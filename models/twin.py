@@ -61,7 +61,7 @@ def twin(
     Raises:
         ValueError: if the model is neither of the two.
 
-    Example:
+    Examples:
         >>> import jax, spectrax as sx
         >>> from models.loss import squared_error
         >>> from models.training import train

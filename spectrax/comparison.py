@@ -52,7 +52,7 @@ def compare(solution: Solution, ensemble: Ensemble) -> Comparison:
     Raises:
         ValueError: if the solution is of another model.
 
-    Example:
+    Examples:
         >>> import jax, spectrax as sx
         >>> sx.enable_x64()
         >>> model = sx.DeepLinear(1, 5, alpha=2.0, nu=1.0, eta=0.1, gamma0=4.0)

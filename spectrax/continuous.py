@@ -128,7 +128,7 @@ def flow(
         ValueError: one sentence naming the argument and its value.
         RuntimeError: if the motion does not reach its end, with the time.
 
-    Example:
+    Examples:
         >>> import jax, spectrax as sx
         >>> sx.enable_x64()
         >>> model = sx.AntiHebbian(40, dt=0.1, mu=-0.5, kappa=2.0)

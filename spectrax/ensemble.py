@@ -103,7 +103,7 @@ def simulate(
     Raises:
         ValueError: one sentence naming the argument and its value.
 
-    Example:
+    Examples:
         >>> import jax, spectrax as sx
         >>> sx.enable_x64()
         >>> model = sx.DeepLinear(1, 5, alpha=2.0, nu=1.0, eta=0.1, gamma0=4.0)

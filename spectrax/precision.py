@@ -8,7 +8,7 @@ def enable_x64() -> None:
 
     Importing spectrax changes no global state; this does, and so do the command line and the tests.
 
-    Example:
+    Examples:
         >>> import spectrax
         >>> spectrax.enable_x64()
     """

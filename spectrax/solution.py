@@ -152,7 +152,7 @@ def spikes(
     Raises:
         ValueError: if a concrete `step` or `layer` is out of range.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> model = sx.DeepLinear(1, 20, alpha=2.0, nu=1.0, eta=0.1, gamma0=4.0)

@@ -26,7 +26,7 @@ def open_checkpoint(path: str | pathlib.Path) -> Checkpoint:
     Raises:
         CheckpointError: one sentence: not there, unknown, broken, or a library is missing.
 
-    Example:
+    Examples:
         >>> import tempfile, pathlib, numpy as np, spectrax
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder) / "weights.npz"

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 success, 1 incomplete (diverged training, broken file, …), 2 wrong usage.
 
-    Example:
+    Examples:
         >>> from spectrax.cli import main
         >>> main(["--version"])
         spectrax 0.1.0

@@ -26,7 +26,7 @@ class BulkLaw:
 
     Source: theory page, section 1.1.
 
-    Example:
+    Examples:
         >>> from spectrax.empirical import BulkLaw
         >>> BulkLaw(4.0, 1.0).edges()
         (1.0, 9.0)
@@ -73,7 +73,7 @@ def spike_location(strength, aspect, sigma=1.0):
 
     Source: theory page, section 1.2.
 
-    Example:
+    Examples:
         >>> from spectrax.empirical import spike_location
         >>> spike_location(2.0, aspect=2.0) / 2.0  # in units of rows: Q = 2, S = 1
         3.0
@@ -96,7 +96,7 @@ def spike_strength(location, aspect, sigma=1.0):
 
     Source: theory page, section 1.2.
 
-    Example:
+    Examples:
         >>> from spectrax.empirical import spike_strength
         >>> round(float(spike_strength(6.0, aspect=2.0)), 12)
         2.0

@@ -60,7 +60,7 @@ def lanczos_density(
     Raises:
         ImportError: if matfree is missing.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from spectrax.empirical import lanczos_density
         >>> W = np.random.default_rng(0).normal(size=(60, 30)) / 30**0.5

@@ -146,7 +146,7 @@ def measure_spectrum(
 
     Source: theory page, sections 1.1 and 1.2.
 
-    Example:
+    Examples:
         >>> import numpy as np, spectrax
         >>> rng = np.random.default_rng(1)
         >>> W = 0.02 * rng.normal(size=(400, 200))  # the bulk, and one direction:

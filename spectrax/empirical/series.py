@@ -72,7 +72,7 @@ def measure_series(
         ValueError: if there is no snapshot, or the steps do not fit or do not increase; what
             `measure_spectrum` raises.
 
-    Example:
+    Examples:
         >>> import numpy as np, spectrax
         >>> rng = np.random.default_rng(0)
         >>> noise, spike = rng.normal(size=(200, 200)), np.ones((200, 200))

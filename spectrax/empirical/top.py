@@ -27,7 +27,7 @@ def top_eigenvalues(W: Float[Array, "n m"], count: int = 1) -> Float[Array, " co
     Raises:
         ValueError: if `count` exceeds the smaller dimension.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax import top_eigenvalues
         >>> top_eigenvalues(jnp.diag(jnp.array([1.0, 3.0, 2.0])), 2).tolist()

@@ -27,7 +27,7 @@ def tracy_widom_cdf(s: float) -> float:
     Returns:
         The probability that the variable is at most s.
 
-    Example:
+    Examples:
         >>> from spectrax.empirical.tracy_widom import tracy_widom_cdf
         >>> round(tracy_widom_cdf(0.9793), 4)  # tabulated 95 % point
         0.95
@@ -51,7 +51,7 @@ def tracy_widom_quantile(rate: float) -> float:
     Raises:
         ValueError: if the rate is out of range.
 
-    Example:
+    Examples:
         >>> from spectrax.empirical.tracy_widom import tracy_widom_quantile
         >>> round(tracy_widom_quantile(0.01), 4)
         2.0234
@@ -77,7 +77,7 @@ def noise_scales(rows: int, cols: int) -> tuple[float, float]:
     Returns:
         μ and s.
 
-    Example:
+    Examples:
         >>> from spectrax.empirical.tracy_widom import noise_scales
         >>> [round(x, 3) for x in noise_scales(400, 100)]  # edge 9, reached from below
         [8.977, 0.159]

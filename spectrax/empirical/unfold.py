@@ -27,7 +27,7 @@ def unfold(array, layout: str = "out_in") -> np.ndarray:
     Raises:
         ValueError: if the array has neither two nor four axes, or the layout is unknown.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from spectrax import unfold
         >>> unfold(np.zeros((3, 3, 16, 32)), "in_out").shape

@@ -28,7 +28,7 @@ def losses(ax, theory, *, simulation=None, colors=None):
     Returns:
         The axes.
 
-    Example:
+    Examples:
         >>> import matplotlib.pyplot as plt
         >>> from spectrax import plotting
         >>> ax = plotting.losses(plt.figure().add_subplot(), {"test": [1.0, 0.3, 0.09]})
@@ -86,7 +86,7 @@ def outlier_path(
     Returns:
         The axes.
 
-    Example:
+    Examples:
         >>> import matplotlib.pyplot as plt
         >>> from spectrax import plotting
         >>> ax = plt.figure().add_subplot()
@@ -160,7 +160,7 @@ def strength_path(ax, strength, critical, *, steps=None, color="black", label=No
     Returns:
         The axes; the threshold is dotted.
 
-    Example:
+    Examples:
         >>> import matplotlib.pyplot as plt
         >>> from spectrax import plotting
         >>> ax = plotting.strength_path(plt.figure().add_subplot(), [0.0, 0.5, 1.5], 1.0)
@@ -192,7 +192,7 @@ def sweep(ax, x, curves, values, *, name, simulation=None, palette="viridis"):
     Returns:
         The axes.
 
-    Example:
+    Examples:
         >>> import matplotlib.pyplot as plt
         >>> from spectrax import plotting
         >>> ax = plt.figure().add_subplot()

@@ -33,7 +33,7 @@ def spectrum(
     Returns:
         The axes.
 
-    Example:
+    Examples:
         >>> import matplotlib.pyplot as plt
         >>> from spectrax import MarchenkoPastur, plotting
         >>> ax = plt.figure().add_subplot()
@@ -83,7 +83,7 @@ def density(
     Returns:
         The axes.
 
-    Example:
+    Examples:
         >>> import matplotlib.pyplot as plt
         >>> from spectrax import plotting
         >>> ax = plt.figure().add_subplot()
@@ -142,7 +142,7 @@ def heatmap(ax, kernel, *, label=None, signed=None):
     Returns:
         The axes.
 
-    Example:
+    Examples:
         >>> import matplotlib.pyplot as plt
         >>> from spectrax import plotting
         >>> ax = plotting.heatmap(plt.figure().add_subplot(), [[1.0, 0.5], [0.5, 1.0]])

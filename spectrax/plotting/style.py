@@ -34,7 +34,7 @@ def style():
     Returns:
         A context manager; Matplotlib's own settings come back when it ends.
 
-    Example:
+    Examples:
         >>> import matplotlib.pyplot as plt
         >>> from spectrax import plotting
         >>> with plotting.style():
@@ -58,7 +58,7 @@ def sequence(count: int, name: str = "viridis") -> list[tuple[float, float, floa
     Returns:
         `count` colours; the palest end of the map is left out, it vanishes on paper.
 
-    Example:
+    Examples:
         >>> from spectrax import plotting
         >>> len(plotting.sequence(3))
         3

@@ -20,7 +20,7 @@ def learning_rates(ax, lrs, losses, widths, *, best=None, stable=None, palette="
     Returns:
         The axes.
 
-    Example:
+    Examples:
         >>> import matplotlib.pyplot as plt
         >>> import numpy as np
         >>> from spectrax import plotting
@@ -58,7 +58,7 @@ def sharpness(ax, paths, labels, *, bound=None, palette="viridis"):
     Returns:
         The axes.
 
-    Example:
+    Examples:
         >>> import matplotlib.pyplot as plt
         >>> from spectrax import plotting
         >>> fig, ax = plt.subplots()

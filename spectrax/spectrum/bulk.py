@@ -23,7 +23,7 @@ class MarchenkoPastur(eqx.Module):
 
     Source: theory page, section 1.1.
 
-    Example:
+    Examples:
         >>> from spectrax.spectrum import MarchenkoPastur
         >>> [float(edge) for edge in MarchenkoPastur(4.0).edges()]
         [1.0, 9.0]
@@ -106,7 +106,7 @@ class Semicircle(eqx.Module):
 
     Source: theory page, section 2.1.
 
-    Example:
+    Examples:
         >>> from spectrax.spectrum import Semicircle
         >>> float(Semicircle(2.0).stieltjes(5.0))  # 1 / 0.25 + 4 * 0.25 = 5
         0.25

@@ -71,7 +71,7 @@ def gauss_nodes(
 
     Source: theory page, section 6.1.
 
-    Example:
+    Examples:
         >>> from spectrax.spectrum import MarchenkoPastur
         >>> nodes, weights = gauss_nodes(MarchenkoPastur(0.5), 20)
         >>> print(f"{weights @ nodes:.6f} {weights @ nodes**2:.6f}")  # 1/2 and 1/2 + 1/4
@@ -113,7 +113,7 @@ def trace_response(
 
     Source: theory page, section 6.1.
 
-    Example:
+    Examples:
         >>> from spectrax.spectrum import MarchenkoPastur
         >>> print(f"{trace_response(MarchenkoPastur(1.0), 2.0):.6f}")
         0.385753
@@ -152,7 +152,7 @@ def nodes_needed(
 
     Source: theory page, section 6.1.
 
-    Example:
+    Examples:
         >>> from spectrax.spectrum import MarchenkoPastur
         >>> nodes_needed(MarchenkoPastur(1.0), 20.0)
         22

@@ -95,7 +95,7 @@ def compress(
 
     Source: theory page, section 1.3.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import TrainedWeights
         >>> C, R = jnp.ones((3, 3)), jnp.zeros((3, 3))  # the same field at all three times

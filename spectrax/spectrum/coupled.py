@@ -31,7 +31,7 @@ def transfer_matrix(spikes: CoupledSpikes) -> Float[Array, "k k"]:
 
     Source: theory page, section 1.2.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import CoupledSpikes
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
@@ -72,7 +72,7 @@ def critical_strength(spikes: CoupledSpikes) -> Float[Array, ""]:
 
     Source: theory page, section 1.2.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import CoupledSpikes
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
@@ -126,7 +126,7 @@ def location(strength: ArrayLike, aspect: ArrayLike, sigma: ArrayLike = 1.0) -> 
 
     Source: theory page, section 1.2.
 
-    Example:
+    Examples:
         >>> float(location(2.0, aspect=1.0))
         4.5
     """
@@ -142,7 +142,7 @@ def transpose(spikes: CoupledSpikes) -> CoupledSpikes:
 
     Source: theory page, section 1.5.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import CoupledSpikes
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))

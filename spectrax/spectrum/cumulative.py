@@ -93,7 +93,7 @@ def cumulative(law: AbstractDysonLaw, nodes: int = 256, count: int = 4) -> Cumul
     Raises:
         ValueError: if nodes is not an integer of at least 8, or nothing continuous was found.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> from spectrax.spectrum.cumulative import cumulative
         >>> sx.enable_x64()

@@ -32,7 +32,7 @@ def response_matrix(spikes: CoupledSpikes, z: Inexact[Array, ""] | float) -> Ine
 
     Source: theory page, section 1.2.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import CoupledSpikes
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
@@ -78,7 +78,7 @@ def determinant_outliers(spikes: CoupledSpikes, count: int, grid: int = 512) -> 
 
     Source: theory page, section 1.2.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import CoupledSpikes
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))

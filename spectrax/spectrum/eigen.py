@@ -32,7 +32,7 @@ def leading_eigenvalues(
     Returns:
         Real parts, descending, and imaginary parts, each of shape (count,).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> real, imag = leading_eigenvalues(jnp.array([[1.0, 5.0], [0.0, 2.0]]), 1)
         >>> float(real[0]), float(imag[0])

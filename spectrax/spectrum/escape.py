@@ -33,7 +33,7 @@ def strength_path(weights: TrainedWeights, count: int = 1) -> Float[Array, "step
 
     Source: theory page, sections 1.3 and 3.5.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import TrainedWeights
         >>> C, R = jnp.ones((2, 2)), jnp.zeros((2, 2))  # one field, spikes of 0.8 in each step
@@ -64,7 +64,7 @@ def outlier_path(
 
     Source: theory page, sections 1.3 and 3.5.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import TrainedWeights
         >>> C, R = jnp.ones((2, 2)), jnp.zeros((2, 2))  # one field, spikes of 0.8 in each step
@@ -94,7 +94,7 @@ def margin_path(weights: TrainedWeights | SymmetricWeights) -> Float[Array, " st
 
     Source: theory page, section 1.4.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import TrainedWeights
         >>> C, R = jnp.ones((2, 2)), jnp.zeros((2, 2))  # one field, spikes of 0.8 in each step
@@ -138,7 +138,7 @@ def escape_time_of(weights: TrainedWeights | SymmetricWeights) -> Float[Array, "
 
     Source: theory page, section 1.4.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import TrainedWeights
         >>> C, R = jnp.ones((2, 2)), jnp.zeros((2, 2))  # one field, spikes of 0.8 in each step

@@ -18,7 +18,7 @@ class Spaces:
     Raises:
         ValueError: one sentence naming the argument and its value.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> spaces = sx.Spaces(D=1.0, N=2.0)

@@ -69,7 +69,7 @@ def ntk_top(
     Raises:
         ValueError: if `step` is out of range, or `kernel` is "train" for online data.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0)
@@ -98,7 +98,7 @@ def ntk_path(solution, *, kernel: str = "population", num: int = 24) -> Float[Ar
     Raises:
         ValueError: if `kernel` is "train" for online data.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0)
@@ -129,7 +129,7 @@ def ntk_law(solution, step: int | Int[Array, ""], *, kernel: str = "population")
     Raises:
         ValueError: for several classes, whose bulks do not commute.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0)

@@ -52,7 +52,7 @@ def ritz_values(solution, layer: int, step: int | Int[Array, ""], *, num: int = 
     Returns:
         Ritz values of $W^\top W$, shape (num,).
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> solution = sx.solve(sx.DeepLinear(1, 40, alpha=2.0, nu=1.0, eta=0.1, gamma0=4.0))

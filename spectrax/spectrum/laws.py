@@ -24,7 +24,7 @@ def product_law(*aspects: ArrayLike, sigma: ArrayLike = 1.0) -> Pencil:
     Raises:
         ValueError: one sentence naming the argument and its value.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> print(f"{sx.product_law(1.0, 1.0, 1.0).edges()[1]:.4f}")  # 256/27
@@ -59,7 +59,7 @@ def population_law(
     Raises:
         ValueError: one sentence naming the argument and its value.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> law = sx.population_law([1.0, 20.0], [0.8, 0.2], 8.0)
@@ -97,7 +97,7 @@ def free_sum(first: Pencil, second: Pencil) -> Pencil:
     Raises:
         ValueError: if a law asks about several vectors.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> spaces = sx.Spaces(N=1.0)
@@ -127,7 +127,7 @@ def free_product(first: Pencil, second: Pencil) -> Pencil:
     Raises:
         ValueError: if one is the law of a symmetric matrix, or the second about several vectors.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> square = sx.product_law(1.0)

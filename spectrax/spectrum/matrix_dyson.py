@@ -41,7 +41,7 @@ def dyson(pencil: Pencil, z: ArrayLike) -> Dyson:
     Raises:
         ValueError: if a concrete real z lies inside the bulk.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> spaces = sx.Spaces(D=1.0, N=1.0)

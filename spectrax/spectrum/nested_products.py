@@ -26,7 +26,7 @@ class NestedProducts(eqx.Module):
 
     Source: theory page, section 3.6.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> one = jnp.ones(1)
         >>> law = NestedProducts(one, 4.0 * one, one, 0.0 * one)

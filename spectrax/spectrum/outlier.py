@@ -59,7 +59,7 @@ def strengths(
 
     Source: theory page, section 1.2.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import CoupledSpikes
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
@@ -84,7 +84,7 @@ def margin(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
 
     Source: theory page, section 1.4.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import CoupledSpikes
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
@@ -118,7 +118,7 @@ def outliers(
 
     Source: theory page, section 1.2.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import CoupledSpikes
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
@@ -184,7 +184,7 @@ def overlaps(
 
     Source: theory page, section 1.5.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import CoupledSpikes
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
@@ -221,7 +221,7 @@ def complex_excess(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
 
     Source: theory page, section 1.2.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from spectrax.seam import CoupledSpikes
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))

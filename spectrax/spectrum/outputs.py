@@ -124,7 +124,7 @@ def one_step_outputs(
     Raises:
         ValueError: one sentence naming the argument and its value.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> law = sx.one_step_outputs(1e4, 1.0, 1.0)
@@ -196,7 +196,7 @@ def one_step_multilayer(
     Raises:
         ValueError: one sentence naming the argument and its value.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> law = sx.one_step_multilayer(3, 1, 1.5, 0.75, 0.8)
@@ -239,7 +239,7 @@ def wide_edge(
 
     Source: theory page, section 5.1.
 
-    Example:
+    Examples:
         >>> [float(x) for x in wide_edge(1.0, 1.0)]
         [5.0, 1.5]
     """

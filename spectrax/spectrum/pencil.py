@@ -88,7 +88,7 @@ class Pencil(AbstractDysonLaw):
         Raises:
             ValueError: if w does not depend on v, or on other given vectors too.
 
-        Example:
+        Examples:
             >>> import spectrax as sx
             >>> sx.enable_x64()
             >>> spaces = sx.Spaces(D=1.0, N=1.0)
@@ -128,7 +128,7 @@ class Pencil(AbstractDysonLaw):
         Raises:
             ValueError: if y does not depend on v, or not symmetrically.
 
-        Example:
+        Examples:
             >>> import spectrax as sx
             >>> sx.enable_x64()
             >>> spaces = sx.Spaces(N=1.0)

@@ -63,7 +63,7 @@ def probe(
 
     Source: theory page, section 6.2.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, spectrax as sx
         >>> sx.enable_x64()
         >>> response = sx.probe(jnp.diag(jnp.array([1.0, 2.0])), jnp.ones(2), jnp.array([0.5]))

@@ -84,7 +84,7 @@ def projected_probe(
 
     Source: theory page, sections 6.3 and 6.4.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, spectrax as sx
         >>> sx.enable_x64()
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
@@ -123,7 +123,7 @@ def probe_generator(
 
     Source: theory page, sections 6.3 and 6.4.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, spectrax as sx
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
         >>> spikes = sx.CoupledSpikes(one, one, none, none, 2 * one, aspect=1.0, sigma=1.0)
@@ -159,7 +159,7 @@ def resolvent_overlaps(
 
     Source: theory page, section 6.5.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, spectrax as sx
         >>> one, none = jnp.ones((1, 1)), jnp.zeros((1, 1))
         >>> spikes = sx.CoupledSpikes(one, one, none, none, 2 * one, aspect=1.0, sigma=1.0)

@@ -34,7 +34,7 @@ class CoupledSpikeModel(AbstractDMFT):
     Raises:
         ValueError: one sentence naming the argument and its value.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, spectrax as sx
         >>> sx.enable_x64()
         >>> model = sx.CoupledSpikeModel(

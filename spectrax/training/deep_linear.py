@@ -44,7 +44,7 @@ class DeepLinear(AbstractDMFT):
     Raises:
         ValueError: one sentence naming the argument and its value.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> model = sx.DeepLinear(2, 40, alpha=4.0, nu=2.0, eta=0.03, gamma0=4.0)

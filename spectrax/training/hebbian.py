@@ -34,7 +34,7 @@ class AntiHebbian(AbstractDMFT):
     Raises:
         ValueError: one sentence naming the argument and its value.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> solution = sx.solve(sx.AntiHebbian(60, dt=0.1, mu=0.0, kappa=1.0))

@@ -50,7 +50,7 @@ def solve(
             there is no `SampledLimit`.
         RuntimeError: if the training diverges (names the step).
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> solution = sx.solve(sx.DeepLinear(1, 5, alpha=2.0, nu=1.0, eta=0.1, gamma0=4.0))

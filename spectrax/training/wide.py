@@ -48,7 +48,7 @@ class WideNetwork(AbstractDMFT):
     Raises:
         ValueError: one sentence naming the argument and its value.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np, spectrax as sx
         >>> sx.enable_x64()
         >>> x = np.sqrt(2.0) * np.eye(2)

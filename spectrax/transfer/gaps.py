@@ -85,7 +85,7 @@ def transfer_gaps(widths, lrs, losses) -> TransferGaps:
     Raises:
         ValueError: one sentence naming the argument and its value.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> widths, lrs = np.array([1.0, 2, 4, 8]), 2.0 ** np.arange(-6, 1)
         >>> best = -3 + 1 / widths[:, None]  # optimum that moves like 1/width

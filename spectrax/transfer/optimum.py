@@ -41,7 +41,7 @@ def optimal_lr(
     Raises:
         ValueError: for a schedule, an `optimizer`, or an unknown loss.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0)

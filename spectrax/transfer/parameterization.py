@@ -12,7 +12,7 @@ class Parameterization(eqx.Module):
         output_exponent: a; 1/2 in maximal-update (µP), 0 in NTK parameterization.
         lr_exponent: b; 0 in both.
 
-    Example:
+    Examples:
         >>> from spectrax import mup
         >>> float(mup.gamma(4.0, 4.0))
         8.0

@@ -91,7 +91,7 @@ def max_stable_lr(model, *, kernel: str | None = None, num: int = 24) -> Float[A
     Raises:
         ValueError: for a schedule, an `optimizer`, or "train" with online data.
 
-    Example:
+    Examples:
         >>> import spectrax as sx
         >>> sx.enable_x64()
         >>> model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0, data="online")
