@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["record", "training", pytest.param("twin", marks=pytest.mark.slow)]
+    "name", ["dense", "record", "training", pytest.param("twin", marks=pytest.mark.slow)]
 )
 def test_examples_run(name):
     found = doctest.testmod(importlib.import_module(f"models.{name}"))
