@@ -1,22 +1,43 @@
 """Spectral dynamics of deep networks: training, order parameters, spikes, spectrum, transfer."""
 
 import importlib
+import importlib.util
+import pkgutil
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what `__getattr__` below finds, for editors and type checkers
+    from spectrax import checkpoints as checkpoints
+    from spectrax import cli as cli
+    from spectrax import comparison as comparison
+    from spectrax import continuous as continuous
+    from spectrax import empirical as empirical
+    from spectrax import ensemble as ensemble
+    from spectrax import finite_kernel as finite_kernel
+    from spectrax import plotting as plotting
+    from spectrax import precision as precision
+    from spectrax import program as program
+    from spectrax import seam as seam
+    from spectrax import solution as solution
+    from spectrax import spectrum as spectrum
+    from spectrax import training as training
+    from spectrax import transfer as transfer
     from spectrax._api import *  # noqa: F403
+else:  # hidden from them: a name that does not exist is an error there too
+
+    def __getattr__(name: str):
+        # Imported when first asked for: `spectrax --help` and usage errors need no JAX.
+        if not name.startswith("_"):
+            if importlib.util.find_spec(f"spectrax.{name}") is not None:
+                return importlib.import_module(f"spectrax.{name}")
+            api = importlib.import_module("spectrax._api")
+            if name in vars(api):
+                return globals().setdefault(name, vars(api)[name])
+        raise AttributeError(f"module 'spectrax' has no attribute {name!r}")
+
+    def __dir__():
+        modules = (info.name for info in pkgutil.iter_modules(__spec__.submodule_search_locations))
+        names = {*modules, *vars(importlib.import_module("spectrax._api"))}
+        return ["__version__", *sorted(name for name in names if not name.startswith("_"))]
+
 
 __version__ = "0.1.0"
-
-
-def __getattr__(name: str):
-    # Imported when first asked for: `spectrax --help` and usage errors need no JAX.
-    if not name.startswith("_"):
-        api = importlib.import_module("spectrax._api")
-        if name in vars(api):
-            return getattr(api, name)
-    raise AttributeError(f"module 'spectrax' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted({*globals(), *vars(importlib.import_module("spectrax._api"))})

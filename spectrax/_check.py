@@ -5,9 +5,32 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def _concrete(value) -> np.ndarray | None:
-    """The value as a NumPy array, or None while it is being traced."""
-    return None if isinstance(value, jax.core.Tracer) else np.asarray(value)
+def _concrete(name: str, value) -> np.ndarray | None:
+    """The value as a NumPy array, or None while it is being traced; ValueError if not numeric."""
+    if isinstance(value, jax.core.Tracer):
+        return None
+    try:
+        seen = np.asarray(value)
+    except ValueError:  # lists of unequal length
+        seen = np.asarray(None)
+    # bfloat16 and its like are numbers to JAX, not to NumPy
+    if seen.dtype.kind not in "biuf" and not jnp.issubdtype(seen.dtype, jnp.floating):
+        raise ValueError(
+            f"Argument `{name}` must be a real number or an array of them, got {named(value)}."
+        )
+    return seen
+
+
+def named(value) -> str:
+    """What a value is, in a few words."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if value is None or isinstance(value, str | bool | int | float | complex | np.generic):
+        return repr(value)
+    if isinstance(value, jax.Array | np.ndarray):
+        return f"an array of shape {np.shape(value)}"
+    kind = type(value).__name__
+    return f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
 
 
 def _refuse(name: str, rule: str, seen, bad):
@@ -17,7 +40,7 @@ def _refuse(name: str, rule: str, seen, bad):
 
 def positive(name: str, value):
     """Return value; raise ValueError if a concrete entry is not above zero (NaN included)."""
-    seen = _concrete(value)
+    seen = _concrete(name, value)
     good = None if seen is None else (seen > 0) & np.isfinite(seen)
     if good is not None and not np.all(good):
         _refuse(name, "positive" if np.isfinite(seen[~good].flat[0]) else "finite", seen, ~good)
@@ -26,7 +49,7 @@ def positive(name: str, value):
 
 def nonnegative(name: str, value):
     """Return value; raise ValueError if a concrete entry is below zero (NaN included)."""
-    seen = _concrete(value)
+    seen = _concrete(name, value)
     good = None if seen is None else (seen >= 0) & np.isfinite(seen)
     if good is not None and not np.all(good):
         _refuse(name, "non-negative" if np.isfinite(seen[~good].flat[0]) else "finite", seen, ~good)
@@ -35,7 +58,7 @@ def nonnegative(name: str, value):
 
 def finite(name: str, value):
     """Return value; raise ValueError if a concrete entry is infinite or NaN."""
-    seen = _concrete(value)
+    seen = _concrete(name, value)
     if seen is not None and not np.all(np.isfinite(seen)):
         _refuse(name, "finite", seen, ~np.isfinite(seen))
     return value
@@ -67,7 +90,7 @@ def sign(value):
 
 def resolved(name: str, value):
     """Return value; raise ValueError if a concrete tolerance is below rounding errors."""
-    seen, eps = _concrete(value), jnp.finfo(jnp.zeros(()).dtype).eps
+    seen, eps = _concrete(name, value), jnp.finfo(jnp.zeros(()).dtype).eps
     if seen is not None and seen < 10 * eps:
         raise ValueError(
             f"Argument `{name}` must be at least {10 * eps:.1e} in this precision (see "
@@ -79,7 +102,7 @@ def resolved(name: str, value):
 def times(value):
     """Return value as a JAX array; raise ValueError unless (n,), non-negative and increasing."""
     value = shaped("times", value, (None,))
-    seen = _concrete(nonnegative("times", value))
+    seen = _concrete("times", nonnegative("times", value))
     if seen is not None and not np.all(np.diff(seen) > 0):
         _refuse("times", "increasing", seen[1:], np.diff(seen) <= 0)
     return value
@@ -92,14 +115,15 @@ def kernel(value: str) -> str:
 
 def between(name: str, value, low: float, high: float):
     """Return value; raise ValueError if a concrete entry is not in [low, high)."""
-    seen = _concrete(value)
+    seen = _concrete(name, value)
     if seen is not None and not np.all((seen >= low) & (seen < high)):
         _refuse(name, f"at least {low} and below {high}", seen, ~((seen >= low) & (seen < high)))
     return value
 
 
 def scalar(name: str, value):
-    """Return value as a JAX array; raise ValueError if it is not a scalar."""
+    """Return value as a JAX array; raise ValueError if it is not a number."""
+    _concrete(name, value)
     if np.shape(value) != ():
         raise ValueError(f"Argument `{name}` must be a scalar, got shape {np.shape(value)}.")
     return array(value)
@@ -107,6 +131,7 @@ def scalar(name: str, value):
 
 def schedule(name: str, value, num_steps: int):
     """Return value as a JAX array; raise ValueError unless a scalar or of shape (num_steps,)."""
+    _concrete(name, value)
     if np.shape(value) not in ((), (num_steps,)):
         raise ValueError(
             f"Argument `{name}` must be a scalar or of shape ({num_steps},), "
@@ -119,11 +144,11 @@ def gram(name: str, value, size: int):
     """Return value as a JAX array, identity for None; raise ValueError unless a Gram matrix."""
     if value is None:
         return jnp.eye(size)
+    seen = _concrete(name, value)
     if np.shape(value) != (size, size):
         raise ValueError(
             f"Argument `{name}` must have shape ({size}, {size}), got shape {np.shape(value)}."
         )
-    seen = _concrete(value)
     if seen is not None:
         if not np.allclose(seen, seen.T) or not np.isfinite(seen).all():
             raise ValueError(
@@ -142,6 +167,13 @@ def array(value):
     return jnp.asarray(value, _float(value))
 
 
+def number(name: str, value):
+    """Return value as a JAX array; raise ValueError unless it holds real numbers."""
+    if not jnp.issubdtype(getattr(value, "dtype", object), jnp.floating):  # no copy from a device
+        _concrete(name, value)
+    return array(value)
+
+
 def _float(value):
     """The type of a floating value; the default floating type for integers."""
     dtype = getattr(value, "dtype", None)
@@ -150,6 +182,7 @@ def _float(value):
 
 def shaped(name: str, value, shape: tuple[int | None, ...]):
     """Return value as a JAX array; raise ValueError unless of that shape (None: any) and finite."""
+    seen = _concrete(name, value)
     value = jnp.asarray(value, float)
     fits = value.ndim == len(shape) and all(
         want is None or want == have for want, have in zip(shape, value.shape, strict=True)
@@ -157,7 +190,6 @@ def shaped(name: str, value, shape: tuple[int | None, ...]):
     if not fits or 0 in value.shape:
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"Argument `{name}` must have shape ({wanted}), got shape {value.shape}.")
-    seen = _concrete(value)
     if seen is not None and not np.isfinite(seen).all():
         _refuse(name, "finite", seen, ~np.isfinite(seen))
     return value
@@ -178,3 +210,14 @@ def indices(name: str, value, num_steps: int, count: int):
     if bad.any():
         _refuse(name, f"indices from 0 to {count - 1}", seen, bad)
     return jnp.asarray(value)
+
+
+def step(value, last: int):
+    """Return value, as an int if it is concrete; raise ValueError unless 0 <= value <= last."""
+    seen = _concrete("step", value)
+    if seen is None:
+        return value
+    if seen.shape != () or seen.dtype.kind not in "iu" or not 0 <= seen <= last:
+        found = seen.item() if seen.shape == () else named(value)
+        raise ValueError(f"Argument `step` must be an integer between 0 and {last}, got {found}.")
+    return int(seen)

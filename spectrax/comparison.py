@@ -3,6 +3,7 @@
 import equinox as eqx
 import numpy as np
 
+from spectrax import _kind
 from spectrax.ensemble import Ensemble, Estimate
 from spectrax.solution import Solution
 from spectrax.spectrum import critical_strength, outlier_path
@@ -60,6 +61,8 @@ def compare(solution: Solution, ensemble: Ensemble) -> Comparison:
         >>> sx.compare(sx.solve(model), ensemble).worst < 6
         True
     """
+    _kind.solution(solution)
+    _kind.ensemble(ensemble)
     _require_same(solution, ensemble)
     theory: dict[str, tuple] = {}
     for name in ("train_loss", "test_loss", "predictions", "test_predictions"):

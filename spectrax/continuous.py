@@ -10,7 +10,7 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from spectrax import _check
+from spectrax import _check, _kind
 from spectrax.empirical.tracy_widom import tracy_widom_quantile
 from spectrax.solution import RESULTS
 from spectrax.training.activations import activation_function
@@ -138,6 +138,8 @@ def flow(
 
     Source: theory page, section 2.4.
     """
+    _kind.provides("model", model, "an AntiHebbian", "dt", "kappa")
+    _kind.key(key)
     size = _check.integer("size", size, 2)
     max_steps = _check.integer("max_steps", max_steps, 1)
     duration = model.num_steps * model.dt

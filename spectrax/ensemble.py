@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from spectrax import _check
+from spectrax import _check, _kind
 from spectrax.empirical.top import top_eigenvalues
 from spectrax.finite_kernel import kernel_eigenvalues, kernel_top
 from spectrax.program.finite import Network, Trainer
@@ -113,6 +113,8 @@ def simulate(
 
     Source: theory page, section P.
     """
+    _kind.model(model)
+    _kind.key(key)
     size = _check.integer("size", size, 2)
     num_seeds = _check.integer("num_seeds", num_seeds, 2)
     num_top = _check.integer("num_top", num_top, 1)

@@ -1,11 +1,16 @@
 """The objects in which training hands its weights to the spectral level."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from spectrax import _check
+
+Numbers = ArrayLike | Sequence
 
 
 class CoupledSpikes(eqx.Module):
@@ -28,13 +33,29 @@ class CoupledSpikes(eqx.Module):
     Source: theory page, section 1.1.
     """
 
-    Ce: Float[Array, "q q"] = eqx.field(converter=_check.array)
-    Cf: Float[Array, "p p"] = eqx.field(converter=_check.array)
-    Re: Float[Array, "q p"] = eqx.field(converter=_check.array)
-    Rf: Float[Array, "p q"] = eqx.field(converter=_check.array)
-    K: Float[Array, "p q"] = eqx.field(converter=_check.array)
-    aspect: Float[Array, ""] = eqx.field(converter=_check.array)
-    sigma: Float[Array, ""] = eqx.field(converter=_check.array)
+    Ce: Float[Array, "q q"]
+    Cf: Float[Array, "p p"]
+    Re: Float[Array, "q p"]
+    Rf: Float[Array, "p q"]
+    K: Float[Array, "p q"]
+    aspect: Float[Array, ""]
+    sigma: Float[Array, ""]
+
+    def __init__(
+        self,
+        Ce: Numbers,
+        Cf: Numbers,
+        Re: Numbers,
+        Rf: Numbers,
+        K: Numbers,
+        aspect: ArrayLike,
+        sigma: ArrayLike,
+    ):
+        self.Ce, self.Cf = _check.number("Ce", Ce), _check.number("Cf", Cf)
+        self.Re, self.Rf = _check.number("Re", Re), _check.number("Rf", Rf)
+        self.K = _check.number("K", K)
+        self.aspect = _check.number("aspect", aspect)
+        self.sigma = _check.number("sigma", sigma)
 
     def __check_init__(self):
         p, q = jnp.shape(self.K)[-2:]
@@ -65,10 +86,15 @@ class SymmetricSpikes(eqx.Module):
     Source: theory page, section 2.2.
     """
 
-    C: Float[Array, "q q"] = eqx.field(converter=_check.array)
-    R: Float[Array, "q q"] = eqx.field(converter=_check.array)
-    K: Float[Array, "q q"] = eqx.field(converter=_check.array)
-    sigma: Float[Array, ""] = eqx.field(converter=_check.array, default=1.0)
+    C: Float[Array, "q q"]
+    R: Float[Array, "q q"]
+    K: Float[Array, "q q"]
+    sigma: Float[Array, ""]
+
+    def __init__(self, C: Numbers, R: Numbers, K: Numbers, sigma: ArrayLike = 1.0):
+        self.C, self.R = _check.number("C", C), _check.number("R", R)
+        self.K = _check.number("K", K)
+        self.sigma = _check.number("sigma", sigma)
 
     def __check_init__(self):
         shape = jnp.shape(self.K)

@@ -1,11 +1,11 @@
 """What `solve` returns: order parameters, losses, and how it went."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from spectrax import _check, _kind
 from spectrax.seam import CoupledSpikes, SymmetricSpikes, SymmetricWeights, TrainedWeights
 from spectrax.training.base import AbstractDMFT
 from spectrax.training.order import Order
@@ -85,7 +85,8 @@ class Solution(eqx.Module):
     def weights(self, layer: int) -> TrainedWeights | SymmetricWeights:
         """The weight matrix W^layer throughout training, for the spectral level."""
         layers = self.layers
-        if layer not in layers and not -len(layers) <= layer < 0:
+        whole = isinstance(layer, int | np.integer)
+        if not whole or layer not in layers and not -len(layers) <= layer < 0:
             known = f"between {layers[0]} and {layers[-1]}" if layers else "of a deeper network"
             raise ValueError(f"Argument `layer` must be {known}, got {layer}.")
         layer = layers[layer] if layer < 0 else layer
@@ -162,12 +163,7 @@ def spikes(
 
     Source: theory page, section 3.5.
     """
-    weights = solution.weights(layer)
-    if not isinstance(step, jax.core.Tracer):
-        step = int(np.asarray(step))
-        if not 0 <= step <= weights.num_steps:
-            raise ValueError(
-                f"Argument `step` must be between 0 and {weights.num_steps}, got {step}."
-            )
+    weights = _kind.solution(solution).weights(layer)
+    step = _check.step(step, weights.num_steps)
     found, K = weights.at(step), solution.model.coupling(step)
     return found if K is None else eqx.tree_at(lambda x: x.K, found, K)

@@ -121,6 +121,9 @@ BAD = {
     "seeds": ["--simulate", "8", "--seeds", "0"],
     "count": ["--count", "0"],
     "nonsense": ["--nonsense"],
+    "nosuch": ["--nosuch", "3"],  # whose value could be taken for a command
+    "did you mean --gamma0": ["--gama0", "3"],
+    "MODEL": ["--eta", "0.1", "0.2"],
 }
 
 
@@ -128,7 +131,7 @@ BAD = {
 def test_bad_input_is_one_sentence(capsys, tmp_path, name):
     code, out, err = run(capsys, "solve", *TINY, "--out", str(tmp_path / "new"), *BAD[name])
     assert code == 2 and out == ""
-    assert err.count("\n") == 1 and err.endswith(".\n")
+    assert err.count("\n") == 1 and err.endswith((".\n", "?\n"))
     assert name.strip() in err.replace("_", "-") or name.strip() in err
     assert not (tmp_path / "new").exists()
 

@@ -1,6 +1,8 @@
 """The parser, and the one place where errors become sentences and exit codes."""
 
 import argparse
+import difflib
+import re
 import sys
 from collections.abc import Sequence
 
@@ -29,9 +31,29 @@ not be read (everything else is written); 2 wrong usage
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one sentence."""
 
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Remember what was given, for the sentences."""
+        self._given = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str):
-        """Print the sentence and leave with exit code 2."""
+        """Raise the sentence; the command line ends with exit code 2."""
+        # The value after an option that does not exist is taken for a command.
+        choice = re.search(r"invalid choice: '(.*?)'", message)
+        if choice and choice[1] in self._given:
+            known = re.findall(r"--[\w-]+", self.format_usage())
+            for word in self._given[: self._given.index(choice[1])]:
+                option = word.partition("=")[0]
+                if option.startswith("--") and not any(x.startswith(option) for x in known):
+                    message = self._no_option(option, known)
         raise UsageError(message)
+
+    def _no_option(self, option: str, known: list[str]) -> str:
+        near = difflib.get_close_matches(option, known, 1, 0.75)
+        hint = f", did you mean {near[0]}?" if near else f"; see `{self.prog} --help`"
+        return f"There is no option {option}{hint}"
 
 
 def build_parser() -> Parser:
@@ -87,5 +109,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _say(sentence: str) -> int:
     sentence = sentence[:1].upper() + sentence[1:]
-    print(f"spectrax: {sentence.rstrip('.')}.", file=sys.stderr)
+    end = "" if sentence.endswith("?") else "."
+    print(f"spectrax: {sentence.rstrip('.')}{end}", file=sys.stderr)
     return 2

@@ -53,7 +53,7 @@ def add_parser(commands) -> None:
         help="outliers to follow in each layer (%(default)s)",
     )
     parser.set_defaults(run=run)
-    kinds = parser.add_subparsers(title="other models", metavar="")
+    kinds = parser.add_subparsers(title="other models", metavar="MODEL")
     solve_wide.add_parser(kinds)
     solve_outputs.add_parser(kinds)
 

@@ -29,12 +29,12 @@ class MarchenkoPastur(eqx.Module):
         [1.0, 9.0]
     """
 
-    aspect: Float[Array, "..."] = eqx.field(converter=jnp.asarray)
-    sigma: Float[Array, "..."] = eqx.field(converter=jnp.asarray, default=1.0)
+    aspect: Float[Array, "..."]
+    sigma: Float[Array, "..."]
 
-    def __check_init__(self):
-        _check.positive("aspect", self.aspect)
-        _check.positive("sigma", self.sigma)
+    def __init__(self, aspect: ArrayLike, sigma: ArrayLike = 1.0):
+        self.aspect = jnp.asarray(_check.positive("aspect", aspect))
+        self.sigma = jnp.asarray(_check.positive("sigma", sigma))
 
     def edges(self) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
         r"""Lower and upper edge $\sigma^2(1 \mp \sqrt\alpha)^2$ of the continuous part."""
@@ -112,10 +112,10 @@ class Semicircle(eqx.Module):
         0.25
     """
 
-    sigma: Float[Array, "..."] = eqx.field(converter=jnp.asarray, default=1.0)
+    sigma: Float[Array, "..."]
 
-    def __check_init__(self):
-        _check.positive("sigma", self.sigma)
+    def __init__(self, sigma: ArrayLike = 1.0):
+        self.sigma = jnp.asarray(_check.positive("sigma", sigma))
 
     def edges(self) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
         r"""Lower and upper edge $\mp 2\sigma$."""

@@ -13,7 +13,7 @@ import scipy.special
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from spectrax import _check
+from spectrax import _check, _kind
 from spectrax.seam import CoupledSpikes, SymmetricSpikes
 from spectrax.spectrum.bulk import MarchenkoPastur, Semicircle
 
@@ -38,7 +38,7 @@ def jacobi(law: MarchenkoPastur | CoupledSpikes, num: int) -> tuple:
 
     Source: theory page, section 6.1.
     """
-    variance = law.sigma**2
+    variance = _kind.bulk(law).sigma ** 2
     rest = jnp.full(num - 1, 1.0)
     diagonal = variance * jnp.concatenate([law.aspect[None], (1 + law.aspect) * rest])
     return diagonal, variance * jnp.sqrt(law.aspect) * rest

@@ -1,6 +1,5 @@
 """Fewer spikes, same spectrum: orthonormal fields that span the fields of a whole training."""
 
-from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -8,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from spectrax import _check
+from spectrax import _check, _kind
+from spectrax._compiled import compiled
 from spectrax.seam import CoupledSpikes, TrainedWeights, responses_to
 
 # Without a rank: room for this many directions per class. Full-batch training spans 10 to 20.
@@ -68,7 +68,7 @@ class CompressedWeights(eqx.Module):
         )
 
 
-@partial(jax.jit, static_argnames=("rank",))
+@compiled("rank")
 def compress(
     weights: TrainedWeights, tol: float | Float[Array, ""] = 1e-12, rank: int | None = None
 ) -> CompressedWeights:
@@ -104,7 +104,7 @@ def compress(
         >>> compress(weights, rank=1).at(2).K.tolist()
         [[2.0]]
     """
-    n = weights.Ce.shape[-1]
+    n = _kind.weights(weights).Ce.shape[-1]
     rank = min(n, ROOM * weights.num_classes) if rank is None else rank
     _check.integer("rank", rank, 1, n)
     weights = _constant(weights)

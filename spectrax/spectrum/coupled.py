@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from spectrax import _check, _kind
 from spectrax.seam import CoupledSpikes
 
 
@@ -39,7 +40,7 @@ def transfer_matrix(spikes: CoupledSpikes) -> Float[Array, "k k"]:
         >>> transfer_matrix(spikes).tolist()
         [[1.125, 0.0], [0.75, 0.0]]
     """
-    variance = spikes.sigma**2
+    variance = _kind.spikes(spikes).sigma ** 2
     product = assemble(spikes.Ce, spikes.Cf, variance * spikes.Re, variance * spikes.Rf, spikes.K)
     return spikes.aspect * product
 
@@ -80,7 +81,7 @@ def critical_strength(spikes: CoupledSpikes) -> Float[Array, ""]:
         >>> float(critical_strength(spikes))
         2.0
     """
-    return spikes.sigma**2 * jnp.sqrt(spikes.aspect)
+    return _kind.spikes(spikes).sigma ** 2 * jnp.sqrt(spikes.aspect)
 
 
 @singledispatch
@@ -130,7 +131,8 @@ def location(strength: ArrayLike, aspect: ArrayLike, sigma: ArrayLike = 1.0) -> 
         >>> float(location(2.0, aspect=1.0))
         4.5
     """
-    variance = jnp.square(sigma)
+    variance = jnp.square(_check.number("sigma", sigma))
+    strength, aspect = _check.number("strength", strength), _check.number("aspect", aspect)
     return (strength + variance) * (strength + aspect * variance) / strength
 
 

@@ -1,14 +1,13 @@
 """Outliers as zeros of a determinant: the independent check of the transfer matrix."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import lineax as lx
 import optimistix as optx
 from jaxtyping import Array, Inexact
 
-from spectrax import _check
+from spectrax import _check, _kind
+from spectrax._compiled import compiled
 from spectrax.seam import CoupledSpikes
 from spectrax.spectrum.bulk import MarchenkoPastur
 from spectrax.spectrum.coupled import bulk_edges, critical_strength
@@ -86,12 +85,13 @@ def determinant_outliers(spikes: CoupledSpikes, count: int, grid: int = 512) -> 
         >>> round(float(determinant_outliers(spikes, 1).location[0]), 4)
         4.5
     """
+    _kind.spikes(spikes)
     _check.integer("grid", grid, 2)
     _check.integer("count", count, 1, grid)
     return _determinant_outliers(spikes, count, grid)
 
 
-@partial(jax.jit, static_argnames=("count", "grid"))
+@compiled("count", "grid")
 def _determinant_outliers(spikes, count, grid):
     fixed = jax.lax.stop_gradient(spikes)
     left, right, found = _brackets(fixed, count, grid)

@@ -1,19 +1,20 @@
 """Outliers along a training, and the time at which the first of them leaves the bulk."""
 
-from functools import partial, singledispatch
+from functools import singledispatch
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from spectrax import _check
+from spectrax import _check, _kind
+from spectrax._compiled import compiled
 from spectrax.seam import CoupledSpikes, SymmetricSpikes, SymmetricWeights, TrainedWeights
 from spectrax.spectrum.coupled import critical_strength
 from spectrax.spectrum.outlier import Outliers, classify, outliers
 from spectrax.spectrum.trajectory import CHUNK, strengths_at
 
 
-@partial(jax.jit, static_argnames=("count",))
+@compiled("count")
 def strength_path(weights: TrainedWeights, count: int = 1) -> Float[Array, "steps count"]:
     r"""Real parts of the strengths $\theta^2(t)$ after t = 0 … T updates, descending.
 
@@ -42,10 +43,10 @@ def strength_path(weights: TrainedWeights, count: int = 1) -> Float[Array, "step
         >>> [round(float(strength), 4) for strength in strength_path(weights)[:, 0]]
         [0.0, 0.64, 2.56]
     """
-    return _path(weights, count, 1.0)[0]
+    return _path(_kind.weights(weights), count, 1.0)[0]
 
 
-@partial(jax.jit, static_argnames=("count", "side"))
+@compiled("count", "side")
 def outlier_path(
     weights: TrainedWeights | SymmetricWeights, count: int = 1, *, side: str = "above"
 ) -> Outliers:
@@ -73,6 +74,7 @@ def outlier_path(
         >>> [round(float(location), 4) for location in outlier_path(weights).location[:, 0]]
         [4.0, 4.0, 4.9506]
     """
+    _kind.weights(weights)
     _check.one_of("side", side, ("above", "below"))
     steps = jnp.arange(weights.num_steps + 1)
     if isinstance(weights, SymmetricWeights):
@@ -82,7 +84,7 @@ def outlier_path(
     return jax.vmap(lambda *args: classify(*args, side))(bulk, real, imag)
 
 
-@jax.jit
+@compiled()
 def margin_path(weights: TrainedWeights | SymmetricWeights) -> Float[Array, " steps"]:
     r"""Distance to the threshold, $\max\mathrm{Re}\,\theta^2 - a^2\sigma^2\sqrt{\alpha_W}$.
 
@@ -103,7 +105,7 @@ def margin_path(weights: TrainedWeights | SymmetricWeights) -> Float[Array, " st
         >>> [round(float(margin), 4) for margin in margin_path(weights)]
         [-1.0, -0.36, 1.56]
     """
-    return _margins(weights, jnp.arange(weights.num_steps + 1))
+    return _margins(_kind.weights(weights), jnp.arange(weights.num_steps + 1))
 
 
 def escape_time(solution, layer: int) -> Float[Array, ""]:
@@ -119,13 +121,13 @@ def escape_time(solution, layer: int) -> Float[Array, ""]:
 
     Source: theory page, section 1.4.
     """
-    weights = solution.weights(layer)
+    weights = _kind.solution(solution).weights(layer)
     steps = escape_time_of(weights)
     found = jnp.isfinite(steps)
     return jnp.where(found, jnp.where(found, steps, 0.0) * weights.time_unit, jnp.inf)
 
 
-@jax.jit
+@compiled()
 def escape_time_of(weights: TrainedWeights | SymmetricWeights) -> Float[Array, ""]:
     r"""First zero of the linearly interpolated margin, with
     $dt_*/dp = -\partial_p\,\mathrm{margin} / \partial_t\,\mathrm{margin}$.
@@ -147,7 +149,7 @@ def escape_time_of(weights: TrainedWeights | SymmetricWeights) -> Float[Array, "
         >>> float(escape_time_of(weights))  # 1 + 0.36 / 1.92
         1.1875
     """
-    return _escape(weights)
+    return _escape(_kind.weights(weights))
 
 
 @jax.custom_jvp

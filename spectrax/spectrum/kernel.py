@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from spectrax import _check
+from spectrax import _check, _kind
 from spectrax.program.causal import Task
 from spectrax.program.field import Field
 from spectrax.program.lanczos import Lanczos, lanczos
@@ -80,7 +80,7 @@ def ntk_top(
     """
     kernel = _check.kernel(kernel)
     num = _check.integer("num", num, 4)
-    last = solution.model.num_steps
+    last = _kind.with_kernel(solution).model.num_steps
     known = None if isinstance(step, jax.core.Tracer) else int(np.asarray(step))
     if known is not None and not 0 <= known <= last:
         raise ValueError(f"Argument `step` must be between 0 and {last}, got {known}.")
@@ -109,6 +109,7 @@ def ntk_path(solution, *, kernel: str = "population", num: int = 24) -> Float[Ar
     """
     kernel = _check.kernel(kernel)
     num = _check.integer("num", num, 4)
+    _kind.with_kernel(solution)
     return _path(solution, jnp.arange(solution.model.num_steps), kernel, num, True)
 
 
@@ -139,7 +140,7 @@ def ntk_law(solution, step: int | Int[Array, ""], *, kernel: str = "population")
     Source: theory page, section 3.6.
     """
     kernel = _check.kernel(kernel)
-    classes = solution.weights(0).num_classes
+    classes = _kind.with_kernel(solution).weights(0).num_classes
     if classes != 1:
         raise ValueError(f"Argument `solution` must have one class, got {classes}.")
     trained = _extend(solution, False)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from spectrax import _check
+from spectrax import _check, _kind
 from spectrax.program.lanczos import Gram, Lanczos, lanczos, tridiagonal_eigenvalues
 
 
@@ -28,7 +28,7 @@ def krylov(
 
     Source: theory page, section P (Krylov probe).
     """
-    weights, num = solution.weights(layer), _check.integer("num", num, 2)
+    weights, num = _kind.solution(solution).weights(layer), _check.integer("num", num, 2)
     model = solution.model
     name, cols = f"W{layer}", model.space_of(layer)
     gram = Gram(name, model.space_of(layer + 1), cols, weights.sigma)

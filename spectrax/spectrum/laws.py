@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from spectrax import _check
+from spectrax import _check, _kind
 from spectrax.spectrum.expression import Spaces
 from spectrax.spectrum.pencil import Pencil
 
@@ -152,7 +152,7 @@ def free_product(first: Pencil, second: Pencil) -> Pencil:
 
 
 def _only_probe(name: str, law: Pencil) -> tuple[int]:
-    if len(law.probes) != 1:
+    if len(_kind.law(name, law).probes) != 1:
         raise ValueError(
             f"Argument `{name}` must be a law about one vector, got one about {len(law.probes)}."
         )

@@ -7,6 +7,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Complex, Float
 
+from spectrax import _kind
 from spectrax.spectrum.continuation import in_batches
 from spectrax.spectrum.pencil import Pencil
 
@@ -52,6 +53,7 @@ def dyson(pencil: Pencil, z: ArrayLike) -> Dyson:
 
     Source: theory page, section 5.2.
     """
+    _kind.law("pencil", pencil)
     real = not jnp.iscomplexobj(z)
     found = _dyson(pencil, jnp.asarray(z, complex))
     inside = jnp.abs(found.stieltjes.imag) * pencil.scale * pencil.bound() > 1e-6

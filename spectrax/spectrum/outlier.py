@@ -1,13 +1,12 @@
 """Outliers, margin and overlaps: what the eigenvalues of the transfer matrix say."""
 
-from functools import partial
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from spectrax import _check
+from spectrax._compiled import compiled
 from spectrax.seam import CoupledSpikes, SymmetricSpikes
 from spectrax.spectrum.coupled import (
     bulk_edges,
@@ -41,7 +40,7 @@ class Outliers(eqx.Module):
     strength: Float[Array, "*steps count"]
 
 
-@partial(jax.jit, static_argnames=("count",))
+@compiled("count")
 def strengths(
     spikes: CoupledSpikes | SymmetricSpikes, count: int | None = None
 ) -> Float[Array, " count"]:
@@ -70,7 +69,7 @@ def strengths(
     return _leading(spikes, count)[0]
 
 
-@jax.jit
+@compiled()
 def margin(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
     r"""Distance to the threshold, $\max \mathrm{Re}\,\theta^2 - \sigma^2\sqrt{\alpha_W}$.
 
@@ -95,7 +94,7 @@ def margin(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
     return strengths(spikes, 1)[0] - critical_strength(spikes)
 
 
-@partial(jax.jit, static_argnames=("count", "side"))
+@compiled("count", "side")
 def outliers(
     spikes: CoupledSpikes | SymmetricSpikes, count: int | None = None, *, side: str = "above"
 ) -> Outliers:
@@ -148,7 +147,7 @@ def classify(
     return Outliers(jnp.where(outside, locate(spikes, safe), edge), outside, real)
 
 
-@partial(jax.jit, static_argnames=("count", "side", "end"))
+@compiled("count", "side", "end")
 def overlaps(
     spikes: CoupledSpikes | SymmetricSpikes,
     count: int = 1,
@@ -206,7 +205,7 @@ def overlaps(
     return jnp.where(found.escaped[:, None, None], slope[:, None, None] * residue, 0.0)
 
 
-@jax.jit
+@compiled()
 def complex_excess(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
     r"""Largest $|\theta^2|$ of the complex strengths minus the critical strength.
 

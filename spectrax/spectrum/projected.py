@@ -11,7 +11,8 @@ import lineax as lx
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Inexact
 
-from spectrax import _check
+from spectrax import _check, _kind
+from spectrax._compiled import compiled
 from spectrax.seam import CoupledSpikes, SymmetricSpikes
 from spectrax.spectrum.bulk import MarchenkoPastur, Semicircle
 from spectrax.spectrum.chain import SITES, jacobi
@@ -131,13 +132,13 @@ def probe_generator(
         >>> print(f"{jnp.linalg.eigvals(generator.as_matrix()).real.max():.4f}")
         6.2500
     """
-    none = jnp.zeros((spikes.K.shape[-1], 1))
+    none = jnp.zeros((_kind.spikes(spikes).K.shape[-1], 1))
     rate = _Rate(spikes, _check.sign(sign), *_injected(spikes, none))
     modes = _at_first_site(spikes, _injected(spikes, none), num_nodes)
     return lx.FunctionLinearOperator(rate, jax.eval_shape(lambda: modes))
 
 
-@jax.jit
+@compiled()
 def resolvent_overlaps(
     spikes: CoupledSpikes | SymmetricSpikes, z: ArrayLike
 ) -> Inexact[Array, "*z q q"]:

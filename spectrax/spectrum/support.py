@@ -1,7 +1,5 @@
 """Where a law has its eigenvalues: scans, halving, and the equations of a fold."""
 
-from functools import partial
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,6 +7,7 @@ import optimistix as optx
 from jax.custom_batching import sequential_vmap
 from jaxtyping import Array, Float
 
+from spectrax._compiled import compiled
 from spectrax.spectrum.continuation import descend
 from spectrax.spectrum.linear import singular_vectors
 
@@ -27,7 +26,7 @@ def _grid(law, top=None):
     return outward if law.positive else jnp.concatenate([-outward[::-1], outward])
 
 
-@partial(jax.jit, static_argnames="count")
+@compiled("count")
 def support(law, count: int) -> Float[Array, "count both"]:
     """The lowest intervals; see `AbstractDysonLaw.support`."""
     x, present, crossings = _scan(law)
@@ -37,7 +36,7 @@ def support(law, count: int) -> Float[Array, "count both"]:
     return jnp.where(cells < 0, jnp.max(found), found).reshape(count, 2) * law.scale
 
 
-@jax.jit
+@compiled()
 def outermost(law) -> Float[Array, " 2"]:
     """Lower end of the lowest interval, upper end of the highest."""
     x, present, crossings = _scan(law)

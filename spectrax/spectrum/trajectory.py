@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Int
 
+from spectrax._compiled import compiled
 from spectrax.seam import TrainedWeights
 from spectrax.spectrum.eigen import CLOSE, DEFECTIVE
 from spectrax.spectrum.reduce import (
@@ -31,7 +32,7 @@ class Vectors(NamedTuple):
     mean: Float[Array, "steps count m"]  # averages over equal eigenvalues
 
 
-@partial(jax.jit, static_argnames=("count", "sign"))
+@compiled("count", "sign")
 def strengths_at(
     weights: TrainedWeights, steps: Int[Array, " steps"], count: int = 1, sign: float = 1.0
 ) -> tuple[Float[Array, "steps count"], Float[Array, "steps count"]]:

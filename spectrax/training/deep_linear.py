@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from spectrax import _check
+from spectrax import _check, _kind
 from spectrax.program.coordinates import check_linear, heavy_ball
 from spectrax.program.field import Field
 from spectrax.training.base import AbstractDMFT
@@ -106,7 +106,9 @@ class DeepLinear(AbstractDMFT):
         )
         self.eta = _check.schedule("eta", _check.nonnegative("eta", eta), self.num_steps)
         self.teacher_gram = _check.gram("teacher_gram", teacher_gram, self.num_classes)
-        self.parameterization = parameterization
+        self.parameterization = _kind.provides(
+            "parameterization", parameterization, "a Parameterization", "gamma", "eta"
+        )
         self.optimizer = optimizer
         if optimizer is not None:
             for name, value in (("momentum", momentum), ("weight_decay", weight_decay)):
@@ -114,6 +116,7 @@ class DeepLinear(AbstractDMFT):
                     raise ValueError(
                         f"Argument `{name}` must be 0 when `optimizer` is given, got {value}."
                     )
+            _kind.provides("optimizer", optimizer, "an Optax transformation", "init", "update")
             check_linear(optimizer)
 
     @property

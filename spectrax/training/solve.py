@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import optimistix as optx
 
+from spectrax import _kind
 from spectrax.program.gaussian_limit import GaussianLimit
 from spectrax.program.sampled import SampledLimit, Sites
 from spectrax.program.solvers import (
@@ -59,6 +60,7 @@ def solve(
 
     Source: theory page, section 3.2.
     """
+    _kind.model(model)
     leaves = [
         x
         for x in jax.tree.leaves(model)
@@ -77,14 +79,21 @@ def solve(
     if solver is None:
         solver = CausalSweep()
     elif not isinstance(solver, AbstractSolver):
-        solver = Iteration(solver)
+        solver = Iteration(_kind.provides("solver", solver, _SOLVERS, "init", "terminate"))
     adjoint = CausalAdjoint() if adjoint is None else adjoint
+    if not isinstance(adjoint, AbstractAdjoint):
+        raise ValueError(
+            f"Argument `adjoint` must be a CausalAdjoint or an ImplicitAdjoint, got {adjoint!r}."
+        )
     found = [_solve(model, prepared, solver, adjoint) for prepared in _prepared(model, interpreter)]
     solution = found[0] if len(found) == 1 else _average(found)
     if throw and not isinstance(solution.result._value, jax.core.Tracer):
         if not bool(jnp.all(solution.result == RESULTS.successful)):
             raise RuntimeError(solution.message)
     return solution
+
+
+_SOLVERS = "a CausalSweep or a solver of Optimistix"
 
 
 def _prepared(model: AbstractDMFT, interpreter: GaussianLimit | SampledLimit) -> list:

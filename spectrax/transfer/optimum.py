@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array, Float
 
-from spectrax import _check
+from spectrax import _check, _kind
 from spectrax.training.solve import solve
 from spectrax.transfer.crossing import GridCrossing
 from spectrax.transfer.stability import (
@@ -50,7 +50,7 @@ def optimal_lr(
 
     Source: theory page, section 7.
     """
-    require_constant(model)
+    require_constant(_kind.deep_linear(model))
     _check.one_of("loss", loss, ("test", "train"))
     nodes = _check.integer("nodes", nodes, 3)
     low, high = (_check.positive("span", end) for end in span)

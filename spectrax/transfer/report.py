@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from spectrax import _kind
 from spectrax.spectrum.escape import escape_time, outlier_path
 from spectrax.spectrum.kernel import ntk_path
 from spectrax.training.solve import solve
@@ -81,6 +82,7 @@ def transfer_report(
 
     Source: theory page, sections 3.6 and 7.
     """
+    _kind.deep_linear(model)
     nu = jnp.sort(width_ratios(widths))
     progress("learning rates")
     groups = {name: _at_widths(model, nu, p) for name, p in PARAMETERIZATIONS.items()}

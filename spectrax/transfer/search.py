@@ -10,7 +10,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from spectrax import _check
+from spectrax import _check, _kind
 from spectrax.spectrum.escape import escape_time, strength_path
 from spectrax.spectrum.kernel import ntk_path
 from spectrax.training.solve import solve
@@ -103,6 +103,7 @@ def fit_parameterization(
 
     Source: theory page, section 7.
     """
+    _kind.deep_linear(model)
     nu = width_ratios(widths)
     num_iterations = _check.integer("num_iterations", num_iterations, 1)
     if isinstance(observable, str):

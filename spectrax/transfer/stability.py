@@ -9,7 +9,7 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Float, Int
 
-from spectrax import _check
+from spectrax import _check, _kind
 from spectrax.solution import RESULTS, Solution
 from spectrax.spectrum.kernel import ntk_path, ntk_top
 from spectrax.spectrum.nested_products import NestedProducts
@@ -62,7 +62,7 @@ def stability(solution: Solution, *, kernel: str | None = None, num: int = 24) -
 
     Source: theory page, section 3.6.
     """
-    model: Any = solution.model
+    model: Any = _kind.with_kernel(solution).model
     sharpness = ntk_path(solution, kernel=_kernel(model, kernel), num=num)
     rates = jnp.broadcast_to(model.effective_eta(), sharpness.shape)
     bound = model.stability_bound() / jnp.where(rates > 0, rates, jnp.finfo(rates.dtype).tiny)
@@ -100,7 +100,7 @@ def max_stable_lr(model, *, kernel: str | None = None, num: int = 24) -> Float[A
 
     Source: theory page, sections 3.6 and 7.
     """
-    require_constant(model)
+    require_constant(_kind.deep_linear(model))
     kernel, num = _kernel(model, kernel), _check.integer("num", num, 4)
     return _max_stable(model, kernel=kernel, num=num)
 
