@@ -3,7 +3,7 @@
 import equinox as eqx
 import numpy as np
 
-from spectrax import _kind
+from spectrax import _kind, _show
 from spectrax.ensemble import Ensemble, Estimate
 from spectrax.solution import Solution
 from spectrax.spectrum import critical_strength, outlier_path
@@ -35,6 +35,8 @@ class Comparison(eqx.Module):
             for name, z in self.deviations.items()
         ]
         return "\n".join([head, *rows])
+
+    __repr__ = _show.printed
 
 
 def compare(solution: Solution, ensemble: Ensemble) -> Comparison:

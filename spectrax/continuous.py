@@ -10,7 +10,7 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from spectrax import _check, _kind
+from spectrax import _check, _kind, _show
 from spectrax.empirical.tracy_widom import tracy_widom_quantile
 from spectrax.solution import RESULTS
 from spectrax.training.activations import activation_function
@@ -51,6 +51,8 @@ class Flow(eqx.Module):
     steps: Array
     interpolation: diffrax.DenseInterpolation | None
     initial: Float[Array, "n n"]
+
+    __repr__ = _show.table
 
     @property
     def message(self) -> str:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from spectrax import _check, _kind
+from spectrax import _check, _kind, _show
 from spectrax.empirical.top import top_eigenvalues
 from spectrax.finite_kernel import kernel_eigenvalues, kernel_top
 from spectrax.program.finite import Network, Trainer
@@ -29,12 +29,16 @@ class Estimate(eqx.Module):
     mean: Float[Array | np.ndarray, "..."]
     stderr: Float[Array | np.ndarray, "..."]
 
+    __repr__ = _show.estimate
+
 
 class EnsembleOrder(eqx.Module):
     """Correlation kernels of every layer, each an `Estimate`; names as in `Solution.order`."""
 
     Ch: tuple[Estimate | None, ...]
     Cg: tuple[Estimate | None, ...]
+
+    __repr__ = _show.table
 
 
 class Ensemble(eqx.Module):
@@ -70,6 +74,8 @@ class Ensemble(eqx.Module):
     ntk_eigenvalues: np.ndarray | None
     size: int = eqx.field(static=True)
     num_seeds: int = eqx.field(static=True)
+
+    __repr__ = _show.table
 
 
 def simulate(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from spectrax import _check
+from spectrax import _check, _show
 
 Numbers = ArrayLike | Sequence
 
@@ -40,6 +40,8 @@ class CoupledSpikes(eqx.Module):
     K: Float[Array, "p q"]
     aspect: Float[Array, ""]
     sigma: Float[Array, ""]
+
+    __repr__ = _show.table
 
     def __init__(
         self,
@@ -91,6 +93,8 @@ class SymmetricSpikes(eqx.Module):
     K: Float[Array, "q q"]
     sigma: Float[Array, ""]
 
+    __repr__ = _show.table
+
     def __init__(self, C: Numbers, R: Numbers, K: Numbers, sigma: ArrayLike = 1.0):
         self.C, self.R = _check.number("C", C), _check.number("R", R)
         self.K = _check.number("K", K)
@@ -133,6 +137,8 @@ class TrainedWeights(eqx.Module):
     aspect: Float[Array, ""] = eqx.field(converter=_check.array)
     sigma: Float[Array, ""] = eqx.field(converter=_check.array)
     factor: Float[Array, "*n"] = eqx.field(converter=_check.array, default=1.0)
+
+    __repr__ = _show.table
 
     @property
     def num_steps(self) -> int:
@@ -183,6 +189,8 @@ class SymmetricWeights(eqx.Module):
     coordinates: Float[Array, "t1 t1"]
     sigma: Float[Array, ""] = eqx.field(converter=_check.array)
     time_unit: Float[Array, ""] = eqx.field(converter=_check.array, default=1.0)
+
+    __repr__ = _show.table
 
     @property
     def num_steps(self) -> int:

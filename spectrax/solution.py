@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from spectrax import _check, _kind
+from spectrax import _check, _kind, _show
 from spectrax.seam import CoupledSpikes, SymmetricSpikes, SymmetricWeights, TrainedWeights
 from spectrax.training.base import AbstractDMFT
 from spectrax.training.order import Order
@@ -40,6 +40,8 @@ class Solution(eqx.Module):
     coordinates: Float[Array, "t1 t1"]
     result: RESULTS
     stats: dict
+
+    __repr__ = _show.solution
 
     @property
     def num_layers(self) -> int:

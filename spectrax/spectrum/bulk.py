@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Inexact
 
-from spectrax import _check
+from spectrax import _check, _show
 
 
 class MarchenkoPastur(eqx.Module):
@@ -31,6 +31,8 @@ class MarchenkoPastur(eqx.Module):
 
     aspect: Float[Array, "..."]
     sigma: Float[Array, "..."]
+
+    __repr__ = _show.table
 
     def __init__(self, aspect: ArrayLike, sigma: ArrayLike = 1.0):
         self.aspect = jnp.asarray(_check.positive("aspect", aspect))
@@ -113,6 +115,8 @@ class Semicircle(eqx.Module):
     """
 
     sigma: Float[Array, "..."]
+
+    __repr__ = _show.table
 
     def __init__(self, sigma: ArrayLike = 1.0):
         self.sigma = jnp.asarray(_check.positive("sigma", sigma))

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float
 
-from spectrax import _check
+from spectrax import _check, _show
 from spectrax.spectrum.continuation import descend, in_batches
 from spectrax.spectrum.linear import solve
 from spectrax.spectrum.support import outermost, support
@@ -29,6 +29,8 @@ class AbstractDysonLaw(eqx.Module):
     scale: eqx.AbstractVar[Float[Array, ""]]
     positive: eqx.AbstractVar[bool]  # no negative eigenvalues
     size: eqx.AbstractVar[int]  # how many numbers g
+
+    __repr__ = _show.table
 
     @abc.abstractmethod
     def update(self, g: Complex[Array, " m"], z: Complex[Array, ""]) -> Complex[Array, " m"]:

@@ -7,7 +7,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Complex, Float
 
-from spectrax import _kind
+from spectrax import _kind, _show
 from spectrax.spectrum.continuation import in_batches
 from spectrax.spectrum.pencil import Pencil
 
@@ -26,6 +26,8 @@ class Dyson(eqx.Module):
     stieltjes: Complex[Array, "*z"]
     residual: Float[Array, "*z"]
     physical: Bool[Array, "*z"]
+
+    __repr__ = _show.table
 
 
 def dyson(pencil: Pencil, z: ArrayLike) -> Dyson:

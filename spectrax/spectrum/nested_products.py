@@ -7,6 +7,8 @@ import optimistix as optx
 from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float, Inexact
 
+from spectrax import _show
+
 
 class NestedProducts(eqx.Module):
     r"""Spectrum of $B_0$, where $B_n = 1$ and $B_{k-1} = G_k + Y_k^\top B_k Y_k / \kappa_k$.
@@ -38,6 +40,8 @@ class NestedProducts(eqx.Module):
     aspect: Float[Array, " n"]
     scale: Float[Array, " n"]
     shift: Float[Array, " n"]
+
+    __repr__ = _show.table
 
     def curve(self, s: Inexact[Array, ""]) -> tuple[Inexact[Array, ""], Inexact[Array, ""]]:
         """Spectral variable and Stieltjes transform at one parameter."""

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from spectrax import _check
+from spectrax import _check, _show
 from spectrax._compiled import compiled
 from spectrax.seam import CoupledSpikes, SymmetricSpikes
 from spectrax.spectrum.coupled import (
@@ -38,6 +38,8 @@ class Outliers(eqx.Module):
     location: Float[Array, "*steps count"]
     escaped: Bool[Array, "*steps count"]
     strength: Float[Array, "*steps count"]
+
+    __repr__ = _show.outliers
 
 
 @compiled("count")

@@ -11,7 +11,7 @@ import lineax as lx
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Inexact
 
-from spectrax import _check, _kind
+from spectrax import _check, _kind, _show
 from spectrax._compiled import compiled
 from spectrax.seam import CoupledSpikes, SymmetricSpikes
 from spectrax.spectrum.bulk import MarchenkoPastur, Semicircle
@@ -34,6 +34,8 @@ class Modes(eqx.Module):
     Y: Float[Array, "sites p probes"]
     U: Float[Array, "sites p probes"] | None = None
     T: Float[Array, "sites q probes"] | None = None
+
+    __repr__ = _show.table
 
 
 def projected_probe(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PyTree
 
-from spectrax import _check
+from spectrax import _check, _show
 
 # A probe that exceeds this is stopped: its steps still have room below the largest float.
 LARGEST = {"float64": 1e150, "float32": 1e30}
@@ -31,6 +31,8 @@ class Response(eqx.Module):
     values: Float[Array, "..."]
     stopped_at: Float[Array, "*batch"]
     result: diffrax.RESULTS
+
+    __repr__ = _show.table
 
     @property
     def succeeded(self) -> Bool[Array, "*batch"]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from spectrax import _show
 from spectrax.program import causal
 from spectrax.program.coordinates import coordinates
 from spectrax.program.finite import Network
@@ -29,6 +30,8 @@ class AbstractDMFT(eqx.Module):
 
     num_steps: eqx.AbstractVar[int]
     sigma: eqx.AbstractVar[Float[Array, "*batch"]]
+
+    __repr__ = _show.table
 
     @property
     def has_gradients(self) -> bool:

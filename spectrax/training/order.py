@@ -3,6 +3,7 @@
 import equinox as eqx
 from jaxtyping import Array, Float
 
+from spectrax import _show
 from spectrax.program.plan import Plan
 
 Kernel = Float[Array, "n n"]
@@ -26,6 +27,8 @@ class Order(eqx.Module):
 
     tapes: dict
     plan: Plan = eqx.field(static=True)
+
+    __repr__ = _show.order
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ import equinox as eqx
 import numpy as np
 from jax.typing import ArrayLike
 
+from spectrax import _show
+
 
 class Parameterization(eqx.Module):
     r"""$\gamma = \gamma_0\, \nu^a, \qquad \eta_{\mathrm{eff}} = \eta\, \nu^b.$
@@ -22,6 +24,8 @@ class Parameterization(eqx.Module):
 
     output_exponent: ArrayLike = 0.5
     lr_exponent: ArrayLike = 0.0
+
+    __repr__ = _show.one_line
 
     def gamma(self, gamma0, nu):
         r"""Output multiplier $\gamma$ at width ratio $\nu$."""

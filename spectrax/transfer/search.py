@@ -10,7 +10,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from spectrax import _check, _kind
+from spectrax import _check, _kind, _show
 from spectrax.spectrum.escape import escape_time, strength_path
 from spectrax.spectrum.kernel import ntk_path
 from spectrax.training.solve import solve
@@ -54,6 +54,8 @@ class Fit(eqx.Module):
     spread: Float[Array, ""]
     path: Float[Array, "steps 2"]
     spreads: Float[Array, " steps"]
+
+    __repr__ = _show.table
 
 
 def relative_spread(values: Float[Array, "widths *shape"]) -> Float[Array, ""]:

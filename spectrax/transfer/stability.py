@@ -9,7 +9,7 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Float, Int
 
-from spectrax import _check, _kind
+from spectrax import _check, _kind, _show
 from spectrax.solution import RESULTS, Solution
 from spectrax.spectrum.kernel import ntk_path, ntk_top
 from spectrax.spectrum.nested_products import NestedProducts
@@ -35,6 +35,8 @@ class Stability(eqx.Module):
     bound: Float[Array, "*batch t"]
     crossed_at: Int[Array, "*batch"]
     result: RESULTS
+
+    __repr__ = _show.table
 
     @property
     def message(self) -> str:
