@@ -50,8 +50,10 @@ def ntk_top(
     r"""Sharpness $\kappa$: the top eigenvalue of the neural tangent kernel after `step` updates.
 
     Gradient descent at rate $\eta$ is stable while $\eta\kappa < 2$, with the population kernel
+
     $$\Theta = G_1 + \tfrac1\nu Y_0^\top[G_2 + Y_1^\top[G_3 + \dots]Y_1]Y_0, \qquad
       G_l = \langle g^l g^l\rangle$$
+
     for online data, and with the kernel on the training samples $\frac1\alpha X\Theta X^\top$ for
     full batch. At depth 1 the population kernel is a shift, $\kappa = G_1 + \lambda/\nu$ with the
     top eigenvalue $\lambda$ of the first layer. Otherwise: Lanczos coefficients from further steps
