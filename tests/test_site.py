@@ -41,6 +41,8 @@ def test_examples_are_code_and_sections_are_headed(site):
         rest = CODE.sub("", text)
         for left_over in ("&gt;&gt;&gt;", "Args:", "Returns:</p>", "Example:", "Raises:</p>"):
             assert left_over not in rest, f"{path} shows {left_over} as prose"
+        # what becomes of `>>>` below a heading that is none
+        assert "<blockquote" not in rest and 'class="example"' not in rest, path
     assert shown > 50
     api = "".join(text for path, text in site.items() if "api" in path.parts)
     for heading in ("Parameters", "Returns", "Raises", "Examples"):
