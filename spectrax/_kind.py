@@ -30,7 +30,7 @@ def deep_linear(value):
 
 def solution(value):
     """Return value; raise ValueError unless `solve` returned it."""
-    return provides("solution", value, "what `spectrax.solve` returns", "weights", "order")
+    return provides("solution", value, "what `spectrax.solve` returns", "weights")
 
 
 def with_kernel(value):
