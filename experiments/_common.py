@@ -23,6 +23,7 @@ import spectrax as sx  # noqa: E402
 from spectrax import plotting  # noqa: E402
 from spectrax.cli import files  # noqa: E402
 from spectrax.cli.report import LayerReport, layer_report  # noqa: E402
+from spectrax.comparison import deviation_row, deviation_table  # noqa: E402
 
 
 def arguments(doc: str) -> argparse.Namespace:
@@ -101,29 +102,13 @@ class Verdict:
 
     def rows(self) -> list[dict]:
         """One row for each quantity."""
-        found = []
-        for name, parts in self.deviations.items():
-            z, error = np.concatenate(parts), np.concatenate(self.errors[name])
-            found.append(
-                {
-                    "quantity": name,
-                    "points": z.size,
-                    "rms": np.sqrt(np.mean(z**2)),
-                    "worst": np.abs(z).max(),
-                    "within_two": np.mean(np.abs(z) < 2),
-                    "relative_stderr": np.median(error),
-                }
-            )
-        return found
+        return [
+            deviation_row(name, np.concatenate(parts), np.concatenate(self.errors[name]))
+            for name, parts in self.deviations.items()
+        ]
 
     def __str__(self) -> str:
-        head = f"{'quantity':<22}{'points':>7}{'rms':>7}{'worst':>7}{'< 2 s.e.':>10}{'s.e.':>9}"
-        lines = [
-            f"{row['quantity']:<22}{row['points']:>7}{row['rms']:>7.2f}{row['worst']:>7.2f}"
-            f"{row['within_two']:>10.0%}{row['relative_stderr']:>9.2%}"
-            for row in self.rows()
-        ]
-        return "\n".join(["(simulation - theory) / standard error", head, *lines])
+        return f"(simulation - theory) / standard error\n{deviation_table(self.rows())}"
 
 
 def finish(args, name: str, figure, arrays: dict, verdict: Verdict, parameters: dict) -> None:

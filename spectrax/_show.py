@@ -23,6 +23,12 @@ def aligned(rows: list[tuple[str, ...]]) -> list[str]:
     return ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
+def columns(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of a table: the first column to the left, numbers to the right, two spaces between."""
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in rows]
+
+
 def number(x) -> str:
     """A number in few digits."""
     if isinstance(x, bool | np.bool_):

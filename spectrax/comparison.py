@@ -27,16 +27,41 @@ class Comparison(eqx.Module):
         """Largest deviation, in standard errors."""
         return max((float(np.max(x)) for x in map(np.abs, self.deviations.values())), default=0.0)
 
-    def __str__(self) -> str:
-        head = f"{'quantity':<20}{'points':>7}{'rms':>7}{'worst':>7}{'rel. error':>12}"
-        rows = [
-            f"{name:<20}{z.size:>7}{np.sqrt(np.mean(z**2)):>7.2f}{np.abs(z).max():>7.2f}"
-            f"{np.median(self.relative_errors[name]):>12.2%}"
+    def rows(self) -> list[dict]:
+        """One row for each quantity: root mean square, worst deviation, and so on."""
+        return [
+            deviation_row(name, z, self.relative_errors[name])
             for name, z in self.deviations.items()
         ]
-        return "\n".join([head, *rows])
+
+    def __str__(self) -> str:
+        return deviation_table(self.rows())
 
     __repr__ = _show.printed
+
+
+def deviation_row(quantity: str, z: np.ndarray, relative_errors: np.ndarray) -> dict:
+    """What a table says about deviations z, in standard errors."""
+    return {
+        "quantity": quantity,
+        "points": z.size,
+        "rms": np.hypot.reduce(z, axis=None) / np.sqrt(z.size),  # squares could overflow
+        "worst": np.abs(z).max(),
+        "within_two": np.mean(np.abs(z) < 2),
+        "relative_stderr": np.median(relative_errors),
+    }
+
+
+def deviation_table(rows: list[dict]) -> str:
+    """Rows in columns that stay apart, whatever the numbers."""
+    cells = [("quantity", "points", "rms", "worst", "< 2 s.e.", "s.e. / value")]
+    for row in rows:
+        rms, worst = (f"{x:.2f}" if x < 1e5 else f"{x:.1e}" for x in (row["rms"], row["worst"]))
+        error = row["relative_stderr"]
+        error = f"{error:.2%}" if error < 100 else f"{error:.1e}"
+        inside = f"{row['within_two']:.0%}"
+        cells.append((row["quantity"], str(row["points"]), rms, worst, inside, error))
+    return "\n".join(_show.columns(cells))
 
 
 def compare(solution: Solution, ensemble: Ensemble) -> Comparison:

@@ -1,6 +1,7 @@
 """What is printed are values, in a short table, wherever they are known; printing never fails."""
 
 import dataclasses
+import re
 
 import equinox as eqx
 import jax
@@ -137,3 +138,25 @@ def test_batched_abstract_and_deleted_values_print(solution):
 def test_objects_print_while_they_are_made():
     half = object.__new__(sx.MarchenkoPastur)
     assert repr(half) == "MarchenkoPastur"
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-3, 1.0, 2416293.9479823, 1e300, np.inf])
+def test_columns_stay_apart_whatever_the_numbers(size):
+    from experiments._common import Verdict
+
+    z, verdict = np.array([1.0, -2.0, 3.0]) * size, Verdict()
+    names = ("x", "step of 1.3 x critical, of all layers")
+    for name in names:
+        verdict.measure(name, np.ones(3), 1 + z, np.ones(3))
+    table = str(sx.Comparison(dict.fromkeys(names, z), dict.fromkeys(names, np.abs(z))))
+    for text in (table, str(verdict).partition("\n")[2]):
+        lines = text.splitlines()
+        assert max(map(len, lines)) <= 110
+        assert len(set(map(len, lines))) == 1
+        cells = [re.split(r" {2,}", line) for line in lines]
+        assert [len(row) for row in cells] == [6] * 3, text
+        assert cells[0][:4] == ["quantity", "points", "rms", "worst"]
+        assert [row[0] for row in cells[1:]] == list(names)
+        for row in cells[1:]:
+            worst = np.abs(z).max()
+            assert row[1] == "3" and float(row[3]) == pytest.approx(worst, rel=0.05, abs=0.005)
