@@ -8,6 +8,7 @@ and definitions that it does not reach do not count; neither does the theory beh
 
 import argparse
 import ast
+import functools
 import hashlib
 import json
 import pathlib
@@ -64,12 +65,14 @@ def drawn(name: str, root: pathlib.Path = ROOT) -> str:
 def _reached(start: str, root: pathlib.Path) -> set[str]:
     """All definitions in the source, and those in modules that draw which they lead to."""
     modules = {
-        str(path.relative_to(root)): ast.parse(path.read_text("utf-8"))
+        str(path.relative_to(root)): _parse(path.read_text("utf-8"))
         for pattern in DRAW
         for path in root.glob(pattern)
     }
-    modules[start] = ast.parse(_code(root / start))
-    queue = [(start, node) for node in modules[start].body if not _is_import(node)]
+    modules[start] = _parse(_code(root / start))
+    imports = {path: _imports(tree, modules) for path, tree in modules.items()}
+    skip = int(_has_docstring(modules[start]))
+    queue = [(start, node) for node in modules[start].body[skip:] if not _is_import(node)]
     seen, found = set(), set()
     while queue:
         path, node = queue.pop()
@@ -77,10 +80,14 @@ def _reached(start: str, root: pathlib.Path) -> set[str]:
             continue
         seen.add(id(node))
         found.add(f"{path} {_plain(node)}")
-        imported = {**_imports(modules[path], modules), **_imports(node, modules)}
         for used in _used(node):
-            queue += _definitions(*imported.get(used, (path, used)), modules)
+            queue += _definitions(*imports[path].get(used, (path, used)), modules, imports)
     return found
+
+
+@functools.cache
+def _parse(text: str) -> ast.Module:
+    return ast.parse(text)
 
 
 def _code(path: pathlib.Path) -> str:
@@ -101,7 +108,7 @@ def _used(node: ast.AST) -> Iterator[str]:
 
 
 def _imports(tree: ast.AST, modules: dict) -> dict[str, tuple[str, str]]:
-    """From names, as `_used` gives them, to module and name of what they mean."""
+    """Names, as `_used` gives them, with module and name of what they mean."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -141,15 +148,15 @@ def _top(tree: ast.Module) -> dict[str, ast.AST | None]:
     return found
 
 
-def _definitions(path: str, name: str, modules: dict) -> list[tuple[str, ast.AST]]:
+def _definitions(path: str, name: str, modules: dict, imports: dict) -> list:
     """Where a name is defined, if it is in a module that draws."""
     known = _top(modules[path])
     if name not in known or name in APART:
         return []
     if known[name] is not None:
         return [(path, known[name])]
-    further = _imports(modules[path], modules).get(name)
-    return _definitions(*further, modules) if further else []
+    further = imports[path].get(name)
+    return _definitions(*further, modules, imports) if further else []
 
 
 def _is_import(node: ast.AST) -> bool:

@@ -1,5 +1,6 @@
 """The documentation says what the code does: examples run, names exist, shapes are right."""
 
+import ast
 import doctest
 import importlib
 import inspect
@@ -32,6 +33,10 @@ WITH_PYTHON = [
     for path in PAGES
     if blocks(path, "python")
 ]
+
+
+def test_pages_with_examples_are_found():
+    assert len(WITH_PYTHON) > 10
 
 
 @pytest.mark.parametrize("path", WITH_PYTHON)
@@ -122,6 +127,21 @@ def examples():
                 yield pytest.param(text, dict(vars(module)), id=f"{module_name}.{name}".strip("."))
 
 
+def sources(text):
+    return "".join(example.source for example in doctest.DocTestParser().get_examples(text))
+
+
+def test_every_example_of_a_docstring_is_found():
+    """Also of what is compiled, registered or nested, which may hide its docstring."""
+    found = [sources(param.values[0]) for param in examples()]
+    assert len(found) > 70 and all(found)
+    for path in (ROOT / "spectrax").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+                text = ast.get_docstring(node) or ""
+                assert ">>>" not in text or sources(text) in found, f"{path}: {text}"
+
+
 @pytest.mark.parametrize("text, names", list(examples()))
 def test_docstring_example_runs(text, names, request):
     test = doctest.DocTestParser().get_doctest(text, names, request.node.name, None, None)
@@ -150,7 +170,10 @@ def test_docstring_names_every_argument(value):
 def test_cited_sections_exist():
     pages = [*(ROOT / "docs" / "theory").glob("*.md"), ROOT / "docs" / "notation.md"]
     headings = re.findall(r"^#+ (P|\d(?:\.\d)?) ", "\n".join(p.read_text() for p in pages), re.M)
+    checked = 0
     for path in (ROOT / "spectrax").rglob("*.py"):
         for cited in re.findall(r"[Tt]heory page,\s+sections?\s+([^\n]*)", path.read_text("utf-8")):
             for section in re.findall(r"\bP\b|\d\.\d|\d", cited):
                 assert section in headings, f"{path.name} cites section {section}"
+                checked += 1
+    assert checked > 80  # the patterns still match
