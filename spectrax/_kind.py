@@ -10,9 +10,10 @@ import numpy as np
 from spectrax._check import named
 
 
-def provides(name: str, value, wanted: str, *attributes: str):
+def provides(name: str, value, wanted: str, *attributes: str, without: tuple[str, ...] = ()):
     """Return value; raise ValueError unless it is an instance with these attributes."""
-    if isinstance(value, type) or not all(hasattr(value, x) for x in attributes):
+    fits = all(hasattr(value, x) for x in attributes)
+    if isinstance(value, type) or not fits or any(hasattr(value, x) for x in without):
         raise ValueError(f"Argument `{name}` must be {wanted}, got {named(value)}.")
     return value
 
@@ -47,13 +48,14 @@ def with_kernel(value):
 def weights(value):
     """Return value; raise ValueError unless it is a weight matrix through its training."""
     wanted = "what `solution.weights(layer)` returns"
-    return provides("weights", value, wanted, "at", "coordinates")
+    return provides("weights", value, wanted, "at", "num_steps")
 
 
 def spikes(value):
     """Return value; raise ValueError unless it is a random matrix with spikes."""
     wanted = "what `spectrax.spikes` returns, or CoupledSpikes or SymmetricSpikes of your own"
-    return provides("spikes", value, wanted, "K", "sigma")
+    others = ("at", "program")  # weights and models, which may have a coupling, too
+    return provides("spikes", value, wanted, "K", "sigma", without=others)
 
 
 def law(name: str, value):

@@ -54,6 +54,11 @@ CALLS = {
     "outliers of a solution": (lambda: sx.outliers(SOLUTION), "spikes", "a Solution"),
     "outliers of a model": (lambda: sx.outliers(MODEL), "spikes", "a DeepLinear"),
     "outliers of a number": (lambda: sx.outliers(2), "spikes", "an array of shape ()"),
+    "outliers of a coupling": (
+        lambda: sx.outliers(sx.CoupledSpikeModel(1, H=abs, G=abs, aspect=1.0)),
+        "spikes",
+        "a CoupledSpikeModel",
+    ),
     "margin": (lambda: sx.margin(SOLUTION), "spikes", "a Solution"),
     "overlaps": (lambda: sx.overlaps(SOLUTION), "spikes", "a Solution"),
     "strengths": (lambda: sx.strengths(LAW), "spikes", "a MarchenkoPastur"),
