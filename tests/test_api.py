@@ -85,6 +85,7 @@ reveal_type(sx.spectrum.outliers(spikes))
 reveal_type(sx.MarchenkoPastur(2.0).edges())
 sx.nosuch
 sx.solve(2)
+sx.AntiHebbian(5, dt="a", mu=0.0, kappa=1.0)
 """
 SEEN = [
     "spectrax.spectrum.outlier.Outliers",
@@ -92,7 +93,11 @@ SEEN = [
     "spectrax.spectrum.outlier.Outliers",
     "tuple[jax._src.basearray.Array, jax._src.basearray.Array]",
 ]
-ERRORS = ['has no attribute "nosuch"', 'Argument 1 to "solve" has incompatible type "int"']
+ERRORS = [
+    'has no attribute "nosuch"',
+    'Argument 1 to "solve" has incompatible type "int"',
+    'Argument "dt" to "AntiHebbian" has incompatible type "str"',
+]
 
 
 @pytest.mark.slow

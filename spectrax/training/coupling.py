@@ -1,10 +1,11 @@
 """Spikes that somebody couples to a random matrix: no training, only the law of the fields."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax import _check
@@ -55,7 +56,17 @@ class CoupledSpikeModel(AbstractDMFT):
     sigma: Float[Array, "*batch"]
     num_noises: int = eqx.field(static=True)
 
-    def __init__(self, num_spikes, *, H, G, K=None, aspect, sigma=1.0, num_noises=1):
+    def __init__(
+        self,
+        num_spikes,
+        *,
+        H,
+        G,
+        K: ArrayLike | Sequence | None = None,
+        aspect: ArrayLike,
+        sigma: ArrayLike = 1.0,
+        num_noises=1,
+    ):
         self.num_steps = _check.integer("num_spikes", num_spikes, 1)
         self.num_noises = _check.integer("num_noises", num_noises, 1)
         for name, function in {"H": H, "G": G}.items():

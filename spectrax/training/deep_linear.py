@@ -1,8 +1,11 @@
 """Deep linear networks of proportional width and data."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from spectrax import _check, _kind
@@ -75,19 +78,19 @@ class DeepLinear(AbstractDMFT):
         depth,
         num_steps,
         *,
-        alpha,
-        nu,
-        eta,
-        gamma0,
-        sigma=1.0,
-        parameterization=mup,
-        data="full_batch",
+        alpha: ArrayLike,
+        nu: ArrayLike,
+        eta: ArrayLike | Sequence[float],
+        gamma0: ArrayLike,
+        sigma: ArrayLike = 1.0,
+        parameterization: Parameterization = mup,
+        data: str = "full_batch",
         num_classes=1,
-        teacher_gram=None,
-        label_noise=0.0,
-        momentum=0.0,
-        weight_decay=0.0,
-        optimizer=None,
+        teacher_gram: ArrayLike | Sequence | None = None,
+        label_noise: ArrayLike = 0.0,
+        momentum: ArrayLike = 0.0,
+        weight_decay: ArrayLike = 0.0,
+        optimizer: optax.GradientTransformation | None = None,
     ):
         self.depth = _check.integer("depth", depth, 1)
         self.num_steps = _check.integer("num_steps", num_steps, 1)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from spectrax import _check
@@ -59,13 +60,13 @@ class AntiHebbian(AbstractDMFT):
         self,
         num_steps,
         *,
-        dt,
-        mu,
-        kappa,
-        sigma=1.0,
-        decay=0.0,
-        activation="identity",
-        x0_variance=1.0,
+        dt: ArrayLike,
+        mu: ArrayLike,
+        kappa: ArrayLike,
+        sigma: ArrayLike = 1.0,
+        decay: ArrayLike = 0.0,
+        activation: str | Callable = "identity",
+        x0_variance: ArrayLike = 1.0,
     ):
         self.num_steps = _check.integer("num_steps", num_steps, 1)
         self.dt = _check.scalar("dt", _check.positive("dt", dt))

@@ -1,12 +1,13 @@
 """Wide nonlinear networks on finitely many samples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax import _check
@@ -82,17 +83,17 @@ class WideNetwork(AbstractDMFT):
         depth,
         num_steps,
         *,
-        inputs,
-        targets,
-        eta,
-        gamma0,
-        sigma=1.0,
-        activation="tanh",
-        batches=None,
-        loss="mse",
-        test_inputs=None,
-        momentum=0.0,
-        weight_decay=0.0,
+        inputs: ArrayLike | Sequence,
+        targets: ArrayLike | Sequence,
+        eta: ArrayLike | Sequence[float],
+        gamma0: ArrayLike,
+        sigma: ArrayLike = 1.0,
+        activation: str | Callable = "tanh",
+        batches: ArrayLike | Sequence | None = None,
+        loss: str | Callable = "mse",
+        test_inputs: ArrayLike | Sequence | None = None,
+        momentum: ArrayLike = 0.0,
+        weight_decay: ArrayLike = 0.0,
     ):
         self.depth = _check.integer("depth", depth, 1)
         self.num_steps = _check.integer("num_steps", num_steps, 1)
