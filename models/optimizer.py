@@ -1,5 +1,7 @@
 """Optimizers of Optax with one learning rate for each role."""
 
+import functools
+
 import jax
 import optax
 from flax import nnx
@@ -9,6 +11,7 @@ from models.scaling import OPTIMIZERS, Scaling
 from spectrax import _check
 
 DECAYED = ("hidden", "output")
+SCHEDULES = ("constant", "cosine")
 
 
 def optimizer(
@@ -44,7 +47,9 @@ def optimizer(
         clip: largest norm of the whole gradient at γ₀ = 1; gradients, and so the bound, go as 1/γ₀.
 
     Returns:
-        A transformation for the parameters of this model, as state, as model or as plain arrays.
+        A transformation for the parameters of this model, as state, as model or as plain arrays;
+        for equal arguments and roles the same object, so that networks which differ in their seed
+        share a compilation.
 
     Raises:
         ValueError: if a parameter has no role, or an option is out of range.
@@ -60,7 +65,29 @@ def optimizer(
     _check.one_of("name", name, OPTIMIZERS)
     _check.positive("learning_rate", learning_rate)
     _check.nonnegative("weight_decay", weight_decay)
-    rate = _schedule(schedule, learning_rate, _check.integer("num_steps", num_steps, 1), warmup)
+    _check.one_of("schedule", schedule, SCHEDULES)
+    num_steps = _check.integer("num_steps", num_steps, 1)
+    warmup = _check.integer("warmup", warmup, 0, num_steps - 1)
+    peak, decay, inertia, eps = map(float, (learning_rate, weight_decay, momentum, epsilon))
+    groups = _groups(
+        scaling,
+        frozenset(roles(model).items()),
+        name,
+        (schedule, peak, num_steps, warmup),
+        (inertia, *map(float, betas), eps, decay),
+    )
+    if clip is None:
+        return groups
+    return _clipped(groups, float(_check.positive("clip", clip)) / scaling.gamma0)
+
+
+@functools.lru_cache
+def _groups(
+    scaling: Scaling, tagged: frozenset, name: str, timing: tuple, numbers: tuple
+) -> optax.GradientTransformation:
+    """One transformation for each role."""
+    rate, tags = _schedule(*timing), dict(tagged)
+    momentum, *betas, epsilon, weight_decay = numbers
 
     def group(role: Role) -> optax.GradientTransformation:
         factor = scaling.rate(role.name, name, branch=role.branch)
@@ -77,22 +104,19 @@ def optimizer(
             optax.add_decayed_weights(decay), optax.sgd(scaled, momentum=momentum or None)
         )
 
-    tags = roles(model)
-
     def labels(params):
         return jax.tree_util.tree_map_with_path(lambda path, _: str(tags[path_of(path)]), params)
 
-    transformation = optax.partition({str(role): group(role) for role in tags.values()}, labels)
-    if clip is None:
-        return transformation
-    bound = _check.positive("clip", clip) / scaling.gamma0
+    return optax.partition({str(role): group(role) for role in tags.values()}, labels)
+
+
+@functools.lru_cache
+def _clipped(transformation: optax.GradientTransformation, bound: float):
     return optax.chain(optax.clip_by_global_norm(bound), transformation)
 
 
 def _schedule(name: str, peak: float, num_steps: int, warmup: int) -> optax.Schedule:
     """Linear warm-up, then constant or half a cosine."""
-    _check.one_of("schedule", name, ("constant", "cosine"))
-    _check.integer("warmup", warmup, 0, num_steps - 1)
     if name == "constant":
         after = optax.constant_schedule(peak)
     else:

@@ -40,6 +40,7 @@ def causal_tangent(task: Task, history: History, task_dot: Task) -> tuple[Tapes,
     varied, fixed = _partition(task, task_dot)
     tapes, seen = history.tapes, history.seen
 
+    @jax.checkpoint  # else what its unused transpose needs of all rows becomes part of the memory
     def matvec(x):
         dots, seen_dot, varied_dot = x
         made = tangent(

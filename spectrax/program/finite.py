@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from spectrax.program.field import Field
-from spectrax.program.interface import AbstractOps, Matrix, Vector
+from spectrax.program.interface import AbstractOps, Matrix, Vector, first_rows
 
 
 class FiniteOps(AbstractOps):
@@ -114,7 +114,7 @@ class FiniteOps(AbstractOps):
     def history(self, name: str, space: str, num: int) -> Field:
         if name not in self.memory:  # before the first step
             return Field(space, jnp.zeros((num, self.sizes[space])))
-        return Field(space, self.memory[name][:, 0])
+        return Field(space, first_rows(self.memory[name][:, 0], num))
 
     def project_out(self, name: str, x: Field) -> Field:
         past = self.memory[name]  # (time, width, dimension)

@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program.field import Field
-from spectrax.program.interface import Matrix, Vector
+from spectrax.program.interface import Matrix, Vector, first_rows
 from spectrax.program.limit_ops import AbstractLimitOps
-from spectrax.program.plan import Plan, Record, Variances
+from spectrax.program.plan import Plan, Record, Variances, fresh_record
 from spectrax.program.tapes import Tape, Tapes
 
 
@@ -103,10 +103,24 @@ class GaussianOps(AbstractLimitOps):
         return self._born(x)[:, :, lo : lo + width]
 
     def constant(self, name, space, gram, *, fresh=False):
-        del gram, fresh  # declared in `variances`; fields of fresh samples meet no other step's
-        lo, size = self.plan.fixed(space)[name]
+        if fresh:
+            return self._fresh_constant(fresh_record(name), space, gram)
+        lo, size = self.plan.fixed(space)[name]  # its moments are in `variances`
         length = self.plan.num_fixed(space) + self.n * self.plan.born(space)
         return Field(space, jnp.asarray(np.eye(size, length, lo)))
+
+    def _fresh_constant(self, record: str, space: str, gram) -> Field:
+        size, now = gram.shape[-1], self.now[record]
+        lo, _ = self.plan.families(space)[record]
+        x = Field(space, self._newborn(space, lo, size))
+        if not now.count:
+            now.add(x, jnp.zeros((size, self.n, now.record.width)), jnp.asarray(gram))
+        return x
+
+    def _newborn(self, space: str, lo: int, size: int) -> Float[Array, "size coefficients"]:
+        """Coefficients of Gaussians that are born in this step."""
+        new = self.here[:, None] * np.eye(size, self.plan.born(space), lo)[:, None, :]
+        return jnp.pad(new.reshape(size, -1), ((0, 0), (self.plan.num_fixed(space), 0)))
 
     # matrices
 
@@ -118,20 +132,19 @@ class GaussianOps(AbstractLimitOps):
 
     def _apply(self, matrix: Matrix, x: Field, record: str, other: str) -> Field:
         """Noise plus response plus spikes; `other` is the record of the opposite direction."""
-        lo, past = self.now[record].count, self._remember(record, x)
-        variance, a = self.variances.born[record], self.a if matrix.trained else 1.0
+        variance, a = self.variance(matrix, record), self.a if matrix.trained else 1.0
+        lo = self.now[record].count
+        past = self._remember(record, x, variance if matrix.fresh else 1.0)
         weight = self._family(x, other) * (a * variance)
         now = jax.lax.dynamic_index_in_dim(weight, self.t, 1, keepdims=False)
         if matrix.trained:
-            rho = variance / self.variances.born[matrix.forward]
-            weight = self._add_spikes(matrix, record, weight, past * rho)
+            inner = past * self.variances.ratios[record]
+            weight = self._add_spikes(matrix, record, weight, inner)
 
         space = self.plan.record(record).noise
         y = self._combine(other, weight, now, space)
         offset, _ = self.plan.families(space)[record]
-        new = np.eye(x.size, self.plan.born(space), offset + lo)[:, None, :]
-        new = ((a * self.here)[:, None] * new).reshape(x.size, -1)
-        return Field(space, y.data + jnp.pad(new, ((0, 0), (self.plan.num_fixed(space), 0))))
+        return Field(space, y.data + a * self._newborn(space, offset + lo, x.size))
 
     def _add_spikes(self, matrix: Matrix, record: str, weight, inner):
         """Add sum_s c_s <h_s, x> g_s (or its transpose) to the weights of the other fields."""
@@ -184,18 +197,18 @@ class GaussianOps(AbstractLimitOps):
 
     def history(self, name: str, space: str, num: int) -> Field:
         past = jnp.where(self.earlier[:, None, None], self.tapes[name].coef, 0.0)
-        return Field(space, past.reshape(num, -1))
+        return Field(space, first_rows(past[:, 0], num))
 
     def project_out(self, name: str, x: Field) -> Field:
         inner = jnp.einsum("ktk->t", self._with_past(name, x))
         weight = inner[:, None] * jnp.eye(x.size)[:, None, :]  # (k, t, k)
         return x - self._combine(name, weight, jnp.zeros_like(weight[:, 0]), x.space)
 
-    def _remember(self, record: str, x: Field) -> Float[Array, "k t width"]:
+    def _remember(self, record: str, x: Field, variance=1.0) -> Float[Array, "k t width"]:
         """Enter x in a record; its inner products with the record's fields of earlier steps."""
         past = self._with_past(record, x)
         block = _join([self.inner(x, y) for y in [*self.now[record].fields, x]], 1)
-        self.now[record].add(x, past, block)
+        self.now[record].add(x, past, block * variance)
         return past
 
     # inner products
@@ -239,6 +252,7 @@ class GaussianOps(AbstractLimitOps):
             out = jnp.einsum("ktw,twv->ktv", x, gram)
             if mine.count:
                 out = out + self.here[:, None] * (now @ mine.block)[:, None, :]
+            return out  # variances may differ from step to step: they are in the blocks
         else:
             out = jnp.where(self.earlier[:, None], _rows(x, gram), 0.0)
             if mine.count:

@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Callable
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from spectrax.program.field import Field
@@ -93,11 +94,17 @@ def _require(x: Field, space: str, name: str) -> None:
         raise ValueError(f"`{name}` takes fields of space `{space}`, got `{x.space}`.")
 
 
+def first_rows(x: Float[Array, "rows rest"], num: int) -> Float[Array, "num rest"]:
+    """The first rows, and zero for those that are missing."""
+    return jnp.pad(x[:num], ((0, max(0, num - len(x))), (0, 0)))
+
+
 class AbstractOps(abc.ABC):
     """The operations of a program in one step of time.
 
     A program is a function `program(ops, t)` that declares its random objects by name and applies
-    them to fields. It must do the same operations in the same order at every step.
+    them to fields. It must do the same operations in the same order at every step. What is drawn
+    once has the moments declared at step 0; those of a *fresh* object may depend on t.
     """
 
     def matrix(self, name: str, rows: str, cols: str, *, sigma=1.0, fresh: bool = False) -> Matrix:
@@ -120,7 +127,10 @@ class AbstractOps(abc.ABC):
     def constant(
         self, name: str, space: str, gram: Float[Array, "k k"], *, fresh: bool = False
     ) -> Field:
-        """Gaussian vectors with the given inner products, e.g. the teacher; same at all times."""
+        """Gaussian vectors with the given inner products, e.g. the teacher.
+
+        The same at all times, or with `fresh` drawn anew at every step.
+        """
 
     @abc.abstractmethod
     def apply(self, matrix: Matrix, x: Field) -> Field:

@@ -1,11 +1,11 @@
-"""What the limit interpreters share: weights of spikes, which are numbers of each step."""
+"""What the limit interpreters share: moments, and weights of spikes, numbers of each step."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from spectrax.program.field import Field
 from spectrax.program.interface import AbstractOps, Matrix, Vector
-from spectrax.program.plan import Plan
+from spectrax.program.plan import Plan, Variances
 from spectrax.program.tapes import Numbers, Tapes
 
 
@@ -13,10 +13,17 @@ class AbstractLimitOps(AbstractOps):
     """Operations on tapes; `earlier` masks the steps that may be read, (time,)."""
 
     plan: Plan
+    variances: Variances
     tapes: Tapes
     earlier: Bool[Array, " t"]
     numbers: dict[str, Numbers]
     seen: dict
+
+    def variance(self, matrix: Matrix, record: str):
+        """Variance of a new Gaussian of the record, for each inner product of the inputs."""
+        if matrix.fresh:
+            return matrix.sigma**2 * self.variances.ratios[record]
+        return self.variances.born[record]
 
     def append(self, matrix: Matrix, g: Field, h: Field, weights=None) -> None:
         del g, h  # the plan knows

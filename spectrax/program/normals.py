@@ -25,17 +25,20 @@ def standard_normals(
         signs: every point comes with all signs of the first and the second noise of its space.
 
     Raises:
-        ValueError: if the sites are fewer than twice the noises of a space.
+        ValueError: if the sites are fewer than twice the noises of a space or, with signs, than
+            four times those that change sign together.
     """
     spaces = {r.noise for r in plan.records if r.noise} | {s for _, s, _ in plan.constants}
     out = {}
     for index, space in enumerate(sorted(spaces)):
         fixed, born = plan.fixed(space), plan.families(space)
         size = plan.num_fixed(space) + n * plan.born(space)
-        if num_sites < 2 * size:
+        widths = [k for _, k in fixed.values()] + [n * k for _, k in born.values()]
+        least = _fewest_sites(widths, signs)
+        if num_sites < least:
             raise ValueError(
-                f"Argument `num_neurons` must be at least {2 * size} for {size} directions of "
-                f"noise in space `{space}`, got {num_sites}."
+                f"Argument `num_neurons` must be at least {least} for {size} directions of "
+                f"noise in space `{space}`{' with signs' if signs else ''}, got {num_sites}."
             )
         rng = np.random.default_rng((*seed, index))
         points = _points(size, num_sites // (4 if signs else 1), rng)
@@ -48,6 +51,15 @@ def standard_normals(
         points = _whiten(points)
         out |= {name: points[rows] for name, rows in parts.items()}
     return out
+
+
+def _fewest_sites(widths: list[int], signs: bool) -> int:
+    """Fewest sites on which noises of these widths can have covariance one."""
+    least = 2 * sum(widths)
+    if not signs:
+        return least
+    # Every other noise changes sign together: a quarter of the sites must keep those apart.
+    return max(least + least % 4, 4 * sum(widths[::2]), 4 * sum(widths[1::2]))
 
 
 def _points(size: int, num: int, rng: np.random.Generator) -> Float[np.ndarray, "size num"]:

@@ -16,7 +16,8 @@ class Record:
     """Fields that are remembered: inputs of one direction of a matrix, or of a trained vector.
 
     `width` fields a step, in space `space`. `noise` is the space in which applying the matrix
-    creates one new Gaussian for each field (None for a trained vector).
+    creates one new Gaussian for each field (None for a trained vector). A fresh `constant` has no
+    fields, only the Gaussians that it brings at every step.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Record:
     width: int
     noise: str | None
     fresh: bool = False
+    constant: bool = False
 
 
 class Spike(NamedTuple):
@@ -54,6 +56,11 @@ class Plan:
     spikes: tuple[tuple[str, tuple[Spike, ...]], ...]
     weights: tuple[tuple[str, tuple[int, ...]], ...]  # name, shape
     linear: bool
+
+    @property
+    def remembered(self) -> tuple[Record, ...]:
+        """Records that hold fields."""
+        return tuple(record for record in self.records if not record.constant)
 
     def record(self, name: str) -> Record:
         """The record of that name; one of width zero if the program never makes it."""
@@ -102,7 +109,7 @@ class _Declarations(AbstractOps):
     def __init__(self):
         self.records, self.constants, self.spikes, self.weights = {}, {}, {}, {}
         self.inputs = {}  # record name to the fields themselves
-        self.sigmas, self.grams, self.linear = {}, {}, True
+        self.sigmas, self.grams, self.initial, self.linear = {}, {}, {}, True
 
     def _empty(self, space, size):
         return Field(space, jnp.zeros((size,)))
@@ -121,9 +128,14 @@ class _Declarations(AbstractOps):
         raise ValueError(f"`append` takes the fields given to `{name}` in the same step.")
 
     def constant(self, name, space, gram, *, fresh=False):
-        self.constants[name] = (space, gram.shape[-1])
-        self.grams[name] = gram
-        return self._empty(space, gram.shape[-1])
+        size = gram.shape[-1]
+        if fresh:
+            record = fresh_record(name)
+            self.records[record] = Record(record, space, size, space, fresh=True, constant=True)
+        else:
+            self.constants[name] = (space, size)
+            self.grams[name] = gram
+        return self._empty(space, size)
 
     def apply(self, matrix: Matrix, x):
         self._record(matrix.forward, x, matrix.rows, matrix.fresh)
@@ -143,6 +155,7 @@ class _Declarations(AbstractOps):
         return self._empty(*shapes.pop())
 
     def read(self, vector: Vector, mix=None):
+        self.initial[vector.name] = vector.sigma
         gram = vector.sigma**2 * jnp.eye(vector.size)
         value = self.constant(vector.name, vector.space, gram)
         return value if mix is None else value.mix(mix)
@@ -192,15 +205,25 @@ class _Declarations(AbstractOps):
         pass
 
 
+def fresh_record(constant: str) -> str:
+    """Name of the record of a constant that is drawn anew at every step."""
+    return f"{constant}.constant"
+
+
 class Variances(NamedTuple):
     r"""Second moments of the base Gaussians, differentiable.
 
+    Of what is drawn once, and declared at step 0; a fresh object declares its own at every step.
+
     born: record name to the variance of a born Gaussian per inner product of the inputs
-    ($\sigma^2$ forward, $\sigma^2\rho$ backward); fixed: Gram matrices of the constants.
+    ($\sigma^2$ forward, $\sigma^2\rho$ backward); ratios: the same without $\sigma^2$; fixed: Gram
+    matrices of the constants; initial: standard deviations of the trained vectors.
     """
 
     born: dict
+    ratios: dict
     fixed: dict
+    initial: dict
 
 
 def make_plan(programs: Sequence[Callable], dims: dict) -> tuple[Plan, Variances]:
@@ -210,7 +233,7 @@ def make_plan(programs: Sequence[Callable], dims: dict) -> tuple[Plan, Variances
     is as wide as its widest use.
     """
     records, constants, spikes, weights, sigmas, grams = {}, {}, {}, {}, {}, {}
-    linear = True
+    initial, linear = {}, True
     for program in programs:
         ops = _Declarations()
         program(ops, jnp.zeros((), int))
@@ -223,6 +246,7 @@ def make_plan(programs: Sequence[Callable], dims: dict) -> tuple[Plan, Variances
         linear = linear and ops.linear
         sigmas |= ops.sigmas
         grams |= ops.grams
+        initial |= ops.initial
     plan = Plan(
         tuple(sorted(records.values(), key=lambda r: r.name)),
         tuple((name, *where) for name, where in sorted(constants.items())),
@@ -230,5 +254,6 @@ def make_plan(programs: Sequence[Callable], dims: dict) -> tuple[Plan, Variances
         tuple(sorted(weights.items())),
         linear,
     )
-    born = {k: s**2 * dims[over] / dims[cols] for k, (s, over, cols) in sigmas.items()}
-    return plan, Variances(born, grams)
+    ratios = {k: dims[over] / dims[cols] for k, (_, over, cols) in sigmas.items()}
+    born = {k: sigma**2 * ratios[k] for k, (sigma, _, _) in sigmas.items()}
+    return plan, Variances(born, ratios, grams, initial)

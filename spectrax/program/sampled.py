@@ -90,8 +90,6 @@ class SampledLimit(eqx.Module):
         """
         if isinstance(self.key, jax.core.Tracer):
             raise ValueError("Argument `key` of SampledLimit must be concrete, got a traced value.")
-        if any(record.fresh for record in plan.records):
-            raise ValueError("The sampled limit has no fresh matrices; give samples as inputs.")
         _require_memory(plan, n, self.num_neurons)
         with jax.ensure_compile_time_eval():
             seed = (*np.ravel(jax.random.key_data(self.key)).tolist(), scramble)
@@ -104,9 +102,12 @@ class SampledLimit(eqx.Module):
 
 def memory(plan: Plan, n: int, num_neurons: int) -> int:
     """Bytes needed for a program of n steps, the copies on the way included."""
-    widths = sum(record.width * (3 if record.noise else 1) for record in plan.records)
+    widths = sum(
+        record.width * (3 if record.noise and not record.constant else 1)
+        for record in plan.records
+    )
     fixed = sum(size for *_, size in plan.constants)
-    kernels = sum((n * record.width) ** 2 * 2 for record in plan.records if record.noise)
+    kernels = sum((n * record.width) ** 2 * 2 for record in plan.remembered if record.noise)
     return 8 * COPIES * (num_neurons * (n * widths + fixed) + kernels)
 
 
@@ -156,7 +157,7 @@ class Sites(eqx.Module):
 
     def blank(self, plan: Plan, n: int) -> Tapes:
         """Tapes of n empty rows."""
-        steps = {r.name: len(self.normals[r.name]) // r.width for r in plan.records if r.noise}
+        steps = {r.name: len(self.normals[r.name]) // r.width for r in plan.remembered if r.noise}
 
         def tape(record: Record) -> SampledTape:
             values = jnp.zeros((n, record.width, self.num_neurons))
@@ -168,7 +169,7 @@ class Sites(eqx.Module):
             return SampledTape(values, values, factor, slopes)
 
         numbers = {name: Numbers(jnp.zeros((n, *shape))) for name, shape in plan.weights}
-        return {record.name: tape(record) for record in plan.records} | numbers
+        return {record.name: tape(record) for record in plan.remembered} | numbers
 
     def ops(self, plan: Plan, variances: Variances, tapes: Tapes, theta, t, live) -> SampledOps:
         """Step t of a program."""
@@ -180,18 +181,22 @@ class Sites(eqx.Module):
 
     def order(self, tapes: Tapes) -> dict:
         """Kernels only: populations are dropped."""
+        return _kernels(tapes)
 
-        def kernels(name, tape):
-            if isinstance(tape, Numbers):
-                return tape
-            flat = tape.values.reshape(-1, tape.values.shape[-1])
-            gram = flat @ flat.T / flat.shape[-1]
-            if tape.slopes is None:
-                return Kernels(gram, None)
-            slopes, other = tape.slopes.reshape(len(flat), -1), tapes.get(other_record(name))
-            return Kernels(gram, slopes if other is None else _responses(slopes, other))
 
-        return {name: kernels(name, tape) for name, tape in tapes.items()}
+@jax.checkpoint  # derivatives make what they need of the tapes again, if it is needed at all
+def _kernels(tapes: Tapes) -> dict:
+    def kernels(name, tape):
+        if isinstance(tape, Numbers):
+            return tape
+        flat = tape.values.reshape(-1, tape.values.shape[-1])
+        gram = flat @ flat.T / flat.shape[-1]
+        if tape.slopes is None:
+            return Kernels(gram, None)
+        slopes, other = tape.slopes.reshape(len(flat), -1), tapes.get(other_record(name))
+        return Kernels(gram, slopes if other is None else _responses(slopes, other))
+
+    return {name: kernels(name, tape) for name, tape in tapes.items()}
 
 
 def _responses(slopes: Float[Array, "n m"], other: SampledTape) -> Float[Array, "n m"]:

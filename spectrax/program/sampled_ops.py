@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program.field import Field
-from spectrax.program.interface import Matrix, Vector
+from spectrax.program.interface import Matrix, Vector, first_rows
 from spectrax.program.limit_ops import AbstractLimitOps
-from spectrax.program.plan import Plan, Record, Variances
+from spectrax.program.plan import Plan, Record, Variances, fresh_record
 from spectrax.program.tapes import AbstractRows, Tapes
 
 
@@ -91,7 +91,7 @@ class SampledOps(AbstractLimitOps):
         self.here = jnp.where(steps == t, 1.0, 0.0)  # (time,)
         self.a, self.c = theta[0], jnp.where(self.earlier, theta[1:], 0.0)
         self.normals, self.resolution = normals, resolution
-        self.now: dict[str, _Row] = {r.name: self._empty(r) for r in plan.records}
+        self.now: dict[str, _Row] = {r.name: self._empty(r) for r in plan.remembered}
         self.seen, self.numbers = {}, {}
 
     def _empty(self, record: Record) -> _Row:
@@ -101,9 +101,13 @@ class SampledOps(AbstractLimitOps):
 
     # what earlier steps left, (time * width, …), zero where it may not be read
 
+    def _readable(self, record: str) -> Bool[Array, " t"]:
+        """A fresh matrix meets the fields of its own step only."""
+        return self.earlier & (not self.plan.record(record).fresh)
+
     def _past(self, record: str, name: str = "values"):
         x = getattr(self.tapes[record], name)
-        x = jnp.where(self.earlier[:, None, None], x, 0.0)
+        x = jnp.where(self._readable(record)[:, None, None], x, 0.0)
         return x.reshape(-1, x.shape[-1])
 
     def _noise(self, record: str) -> tuple:
@@ -120,10 +124,14 @@ class SampledOps(AbstractLimitOps):
     # fields
 
     def constant(self, name, space, gram, *, fresh=False):
-        del fresh  # refused before
+        if fresh:
+            z = self.normals[fresh_record(name)]
+            z = jax.lax.dynamic_slice_in_dim(z, self.t * gram.shape[-1], gram.shape[-1])
+        else:
+            z, gram = self.normals[name], self.variances.fixed[name]
         values, vectors = jnp.linalg.eigh(gram)
         root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))
-        return Field(space, root @ self.normals[name])
+        return Field(space, root @ z)
 
     def elementwise(self, function: Callable, *fields: Field, size: int | None = None) -> Field:
         del size
@@ -131,7 +139,7 @@ class SampledOps(AbstractLimitOps):
 
     def read(self, vector: Vector, mix=None) -> Field:
         mix = jnp.eye(vector.size) if mix is None else mix  # (size, k)
-        initial = vector.sigma * mix.T @ self.normals[vector.name]
+        initial = self.variances.initial[vector.name] * mix.T @ self.normals[vector.name]
         name = self.plan.weights_of(vector.name)
         gradient = mix[None] if name is None else self.numbers_of(name) @ mix  # (t, width, k)
         weight = (self.c[:, None, None] * gradient).reshape(-1, mix.shape[-1])
@@ -144,7 +152,7 @@ class SampledOps(AbstractLimitOps):
         return Field(space, jnp.where(self.earlier[before], value, 0.0))
 
     def history(self, name: str, space: str, num: int) -> Field:
-        return Field(space, self._past(name)[:num])
+        return Field(space, first_rows(self._past(name), num))
 
     def project_out(self, name: str, x: Field) -> Field:
         past = self._past(name).reshape(self.n, x.size, -1)
@@ -171,18 +179,18 @@ class SampledOps(AbstractLimitOps):
 
     def _apply(self, matrix: Matrix, x: Field, record: str, other: str) -> Field:
         """Noise plus response plus spikes; `other` is the record of the opposite direction."""
-        variance, a = self.variances.born[record], self.a if matrix.trained else 1.0
+        variance, a = self.variance(matrix, record), self.a if matrix.trained else 1.0
         early, now = self._noise(record)
         past, block, new = self._orthogonalise(record, x)
         y = a * jnp.sqrt(variance) * (past @ early + block @ now[: block.shape[-1]])
 
-        slopes, slopes_now = self._slopes(x, other)
+        slopes, slopes_now = self._slopes(matrix, x, other)
         if other in self.now:
             response = slopes @ self._past(other, "directions")
             y = y + a * variance * (response + slopes_now @ self.now[other].directions)
         if matrix.trained and other in self.now:
             inner = x.data @ self._past(record).T / self.sites  # (k, time * width)
-            rho = variance / self.variances.born[matrix.forward]
+            rho = self.variances.ratios[record]
             y = y + rho * self._spikes(matrix, record, inner) @ self._past(other)
 
         factor = past + self._placed(block, self.plan.record(record).width)
@@ -206,14 +214,14 @@ class SampledOps(AbstractLimitOps):
         new, block = gram_schmidt(rest, least)
         return past, jnp.concatenate([old, block], axis=1), new
 
-    def _slopes(self, x: Field, other: str):
+    def _slopes(self, matrix: Matrix, x: Field, other: str):
         """Averaged derivatives in the normals that a record used, earlier and in this step."""
         width = self.plan.record(other).width
         if not width:
             return jnp.zeros((x.size, 0)), jnp.zeros((x.size, 0))
         early, now = self._noise(other)
-        scale = self.sites * jnp.sqrt(self.variances.born[other])
-        known = jnp.repeat(self.earlier, width)
+        scale = self.sites * jnp.sqrt(self.variance(matrix, other))
+        known = jnp.repeat(self._readable(other), width)
         slopes = jnp.where(known, x.data @ early.T / scale, 0.0)
         return slopes, x.data @ now[: self.now[other].count].T / scale
 
@@ -235,7 +243,7 @@ class SampledOps(AbstractLimitOps):
 
     def rows(self) -> Tapes:
         """What this step adds to the tapes."""
-        return {r.name: self._row(r) for r in self.plan.records} | self.number_rows()
+        return {r.name: self._row(r) for r in self.plan.remembered} | self.number_rows()
 
     def _row(self, record: Record) -> SampledTape:
         row, tape = self.now[record.name], self.tapes[record.name]

@@ -17,7 +17,8 @@ class Tape(eqx.Module):
         coef: coefficients of the fields on the Gaussians of their space: those there from the
             start, then those born at each step, (time, width, fixed + time * born).
         gram: inner products of the fields, (time, width, time, width), kept symmetric. For a fresh
-            matrix, only those of equal time: (time, width, width), and no coefficients.
+            matrix or constant, covariances of what is born, of equal time only: (time, width,
+            width), and no coefficients.
         fixed: Gaussians of the space that were there from the start.
         born: Gaussians born in the space at each step.
     """

@@ -1,5 +1,6 @@
 """Elementwise activations, and what a given function has to fulfil."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -49,14 +50,24 @@ _NOT_ELEMENTWISE = (
 def is_smooth(function: Callable) -> bool:
     """Whether the derivative has no jump: the largest of a fine grid is followed to its place."""
     with jax.ensure_compile_time_eval():
-        slope = jax.jit(jax.vmap(jax.grad(lambda x: function(x).astype(float))))
-        x = jnp.linspace(-RANGE, RANGE, NODES)
-        y = slope(x)
-        k = int(jnp.argmax(jnp.abs(jnp.diff(y))))
-        low, high = x[k], x[k + 1]
-        for _ in range(20):
-            nodes = jnp.linspace(low, high, 5)
-            k = int(jnp.argmax(jnp.abs(jnp.diff(slope(nodes)))))
-            low, high = nodes[k], nodes[k + 1]
-        ends = slope(jnp.stack([low, high]))
-        return bool(jnp.abs(ends[1] - ends[0]) < 1e-3 * jnp.max(jnp.abs(y)))
+        jump, largest = _jump(function)
+        return bool(jump < 1e-3 * largest)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _jump(function: Callable):
+    """The steepest change of the derivative over a tiny interval, and the largest derivative."""
+    slope = jax.vmap(jax.grad(lambda x: function(x).astype(float)))
+    x = jnp.linspace(-RANGE, RANGE, NODES)
+    y = slope(x)
+
+    def steepest(x, y):
+        k = jnp.argmax(jnp.abs(jnp.diff(y)))
+        return x[k], x[k + 1]
+
+    def closer(_, ends):
+        nodes = jnp.linspace(*ends, 5)
+        return steepest(nodes, slope(nodes))
+
+    ends = slope(jnp.stack(jax.lax.fori_loop(0, 20, closer, steepest(x, y))))
+    return jnp.abs(ends[1] - ends[0]), jnp.max(jnp.abs(y))

@@ -1,9 +1,12 @@
 """What every model of training is: a program, and with it a fixed-point problem."""
 
 import abc
+import functools
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
@@ -12,6 +15,7 @@ from spectrax.program import causal
 from spectrax.program.coordinates import coordinates
 from spectrax.program.finite import Network
 from spectrax.program.gaussian_limit import GaussianLimit
+from spectrax.program.plan import Plan
 from spectrax.program.sampled import Sites
 from spectrax.program.tapes import write
 from spectrax.training.order import Order
@@ -88,6 +92,13 @@ class AbstractDMFT(eqx.Module):
         rows = self.coordinates()[:-1]
         return causal.Task(self.program, self.spaces(), rows, interpreter=interpreter)
 
+    def plan(self) -> Plan:
+        """What the program does; found once for all models that differ in numbers only."""
+        arrays, rest = eqx.partition(self, _is_traced)
+        leaves, structure = jax.tree.flatten(arrays)
+        shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves)
+        return _plan(structure, shapes, *_flat(rest))
+
     def initial(self) -> Order:
         """Empty order parameters."""
         task = self.task()
@@ -102,3 +113,27 @@ class AbstractDMFT(eqx.Module):
     def update(self, order: Order) -> Order:
         """The self-consistency map over whole kernels; its fixed point is the theory."""
         return Order(causal.update(self.task(), order.tapes)[0], order.plan)
+
+
+def _is_traced(x) -> bool:
+    """What `jit` treats as numbers, on whose values no plan can depend."""
+    return isinstance(x, jax.Array | np.ndarray | np.generic)
+
+
+def _flat(tree) -> tuple:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple(leaves)
+
+
+@functools.lru_cache(maxsize=256)
+def _plan(structure, shapes: tuple, rest_structure, rest: tuple) -> Plan:
+    """The plan of all models of that structure: its program is run on abstract arrays."""
+    found = []
+
+    def run(leaves):
+        rest_tree = jax.tree.unflatten(rest_structure, rest)
+        model = eqx.combine(jax.tree.unflatten(structure, leaves), rest_tree)
+        found.append(model.task().plan())
+
+    jax.eval_shape(run, shapes)
+    return found[0]

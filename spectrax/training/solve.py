@@ -98,7 +98,7 @@ _SOLVERS = "a CausalSweep or a solver of Optimistix"
 
 def _prepared(model: AbstractDMFT, interpreter: GaussianLimit | SampledLimit) -> list:
     """The interpreter, ready for the model's program; once for each scramble."""
-    plan, n = model.task().plan(), model.num_steps
+    plan, n = model.plan(), model.num_steps
     if isinstance(interpreter, GaussianLimit):
         return [interpreter.prepare(plan, n)]
     return [interpreter.prepare(plan, n, k) for k in range(interpreter.num_scrambles)]
