@@ -117,6 +117,8 @@ class FiniteOps(AbstractOps):
         return Field(space, first_rows(self.memory[name][:, 0], num))
 
     def project_out(self, name: str, x: Field) -> Field:
+        if name not in self.memory:  # before the first step
+            return x
         past = self.memory[name]  # (time, width, dimension)
         inner = jnp.einsum("kd,tkd->t", x.data, past) / x.data.shape[-1]
         return Field(x.space, x.data - jnp.einsum("t,tkd->kd", inner, past))

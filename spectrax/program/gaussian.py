@@ -11,6 +11,8 @@ likewise $A^\top g$ with variance $\sigma^2\rho$, $\rho$ = rows / cols.
 Source: theory page, section P.
 """
 
+import collections
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,7 +87,7 @@ class GaussianOps(AbstractLimitOps):
         self.here = jnp.where(steps == t, 1.0, 0.0)  # (time,)
         self.a, self.c = theta[0], jnp.where(self.earlier, theta[1:], 0.0)
         self.now = {r.name: _Now(r, self.n) for r in plan.records}
-        self.seen, self.numbers = {}, {}
+        self.seen, self.numbers, self.appended = {}, {}, collections.Counter()
         self._duals = {}
 
     # coefficients: (index, fixed + time * born), those on the fixed Gaussians first

@@ -1,5 +1,7 @@
 """What the limit interpreters share: moments, and weights of spikes, numbers of each step."""
 
+import collections
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -17,6 +19,7 @@ class AbstractLimitOps(AbstractOps):
     tapes: Tapes
     earlier: Bool[Array, " t"]
     numbers: dict[str, Numbers]
+    appended: collections.Counter[str]
     seen: dict
 
     def variance(self, matrix: Matrix, record: str):
@@ -27,9 +30,11 @@ class AbstractLimitOps(AbstractOps):
 
     def append(self, matrix: Matrix, g: Field, h: Field, weights=None) -> None:
         del g, h  # the plan knows
+        index = self.appended[matrix.name]
+        self.appended[matrix.name] += 1
         if weights is not None:
-            index = sum(name.startswith(f"{matrix.name}.weights") for name in self.numbers)
-            self.numbers[f"{matrix.name}.weights{index}"] = Numbers(weights)
+            name = self.plan.spikes_of(matrix.name)[index].weights
+            self.numbers[name] = Numbers(weights)
 
     def append_vector(self, vector: Vector, h: Field, weights=None) -> None:
         self.remember(vector.name, h)

@@ -103,8 +103,7 @@ class SampledLimit(eqx.Module):
 def memory(plan: Plan, n: int, num_neurons: int) -> int:
     """Bytes needed for a program of n steps, the copies on the way included."""
     widths = sum(
-        record.width * (3 if record.noise and not record.constant else 1)
-        for record in plan.records
+        record.width * (3 if record.noise and not record.constant else 1) for record in plan.records
     )
     fixed = sum(size for *_, size in plan.constants)
     kernels = sum((n * record.width) ** 2 * 2 for record in plan.remembered if record.noise)

@@ -1,5 +1,6 @@
 """One step of a program on populations of sites; what `spectrax.program.sampled` is made of."""
 
+import collections
 from collections.abc import Callable
 
 import equinox as eqx
@@ -92,7 +93,7 @@ class SampledOps(AbstractLimitOps):
         self.a, self.c = theta[0], jnp.where(self.earlier, theta[1:], 0.0)
         self.normals, self.resolution = normals, resolution
         self.now: dict[str, _Row] = {r.name: self._empty(r) for r in plan.remembered}
-        self.seen, self.numbers = {}, {}
+        self.seen, self.numbers, self.appended = {}, {}, collections.Counter()
 
     def _empty(self, record: Record) -> _Row:
         other = self.plan.record(other_record(record.name)).width if record.noise else 0
