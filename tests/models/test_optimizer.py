@@ -7,9 +7,12 @@ import optax
 import pytest
 from flax import nnx
 
+from models.cnn import CNN
 from models.gpt import GPT
+from models.loss import cross_entropy
 from models.optimizer import optimizer
 from models.roles import path_of, roles
+from models.step import start
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,23 @@ def test_model_state_and_plain_arrays_get_the_same_updates(model, gradient):
         np.testing.assert_array_equal(np.asarray(plain[path]), expected[path])
         np.testing.assert_allclose(value, before[path] + expected[path], rtol=1e-6)
         assert value.dtype == np.float32
+
+
+def test_networks_that_differ_in_their_seed_share_a_compilation():
+    """Equal ways to train, as the compiled step compares them; others for other numbers."""
+
+    def way(seed, width=16, clip=None, **options):
+        model = CNN(width, 2, gamma0=2.0, rngs=nnx.Rngs(seed))
+        options = {"learning_rate": 0.1, "num_steps": 10, "clip": clip} | options
+        return start(model, optimizer(model, model.scaling, **options), cross_entropy)[0]
+
+    for options in ({}, {"clip": 1.0}, {"name": "adam"}, {"schedule": "cosine", "warmup": 3}):
+        assert way(0, **options) == way(1, **options)
+        assert hash(way(0, **options)) == hash(way(1, **options))
+    changes = [{"learning_rate": 0.2}, {"clip": 2.0}, {"name": "adam"}, {"momentum": 0.5}]
+    changes += [{"width": 8}, {"weight_decay": 0.1}, {"schedule": "cosine"}, {"warmup": 3}]
+    changes += [{"name": "adam", "betas": (0.8, 0.9)}, {"name": "adam", "epsilon": 1e-3}]
+    assert len({way(0), *(way(0, **change) for change in changes)}) == 1 + len(changes)
 
 
 BAD = {

@@ -5,6 +5,7 @@ depend on time, memory, several spikes a step, more than 96 steps, twelve layers
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -180,8 +181,8 @@ def test_networks_tend_to_the_limit(name):
     theory, _ = jax.jit(limits(case, kind))(jnp.asarray(P))
     spreads = []
     for size in (100, 400):
-        keys = jax.random.split(jax.random.key(size), seeds)
-        found = jax.lax.map(lambda key: network(case, size)(jnp.asarray(P), key), keys)
+        keys, value = jax.random.split(jax.random.key(size), seeds), network(case, size)
+        found = jax.lax.map(partial(value, jnp.asarray(P)), keys)
         spread = found.std(0, ddof=1)
         spreads.append(spread / (1 + jnp.abs(theory)))
         z = (found.mean(0) - theory) / (spread / np.sqrt(seeds))

@@ -61,6 +61,15 @@ def test_normals_have_exact_moments(signs):
     assert np.abs(third).max() < (1e-12 if signs else 1.0)
 
 
+def test_signs_need_enough_sites_to_keep_noises_apart():
+    """One refusal in words below the least number that it names, none at that number."""
+    model = sx.WideNetwork(2, 8, inputs=X, targets=Y[:, 0], eta=0.2, gamma0=1.0)
+    with pytest.raises(ValueError, match=r"must be at least 96 for .* with signs, got 64"):
+        sx.solve(model, interpreter=limit(64, signs=True))
+    solution = sx.solve(model, interpreter=limit(96, signs=True))
+    assert np.isfinite(solution.train_loss).all()
+
+
 def test_outputs_are_zero_at_initialization_with_signs():
     model = sx.WideNetwork(2, 1, **OPTIONS)
     plain, signed = (

@@ -55,6 +55,24 @@ def test_matrices_have_the_predicted_outlier():
     assert errors[1] < errors[0] < 0.03 * 9.277
 
 
+def test_more_spikes_than_one_tape_is_long():
+    """Splitting a spike changes nothing: the second of two in 99 parts, which see the first."""
+
+    def strength(num_spikes, K):
+        model = sx.CoupledSpikeModel(
+            num_spikes,
+            H=lambda k, xi, x: x[0] + jnp.where(k > 0, 0.3, 0.0) * xi[0],
+            G=lambda k, chi, y: chi[k],
+            K=jnp.diag(jnp.asarray(K)),
+            aspect=1.5,
+        )
+        limit = sx.SampledLimit(256, key=jax.random.key(0))
+        return top(model, interpreter=limit).strength[0]
+
+    split = strength(100, [1.0] + [1 / 99] * 99)
+    np.testing.assert_allclose(split, strength(2, [1.0, 1.0]), rtol=1e-6)
+
+
 def test_independent_spikes_are_classical():
     """One spike of independent fields: theta^2 = aspect K^2."""
     K, aspect, sigma = 1.7, 2.0, 0.8
