@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from spectrax.program.field import Field
 from spectrax.program.interface import AbstractOps, Matrix, Vector, first_rows
+from spectrax.program.root import gram_root
 
 
 class FiniteOps(AbstractOps):
@@ -62,10 +63,8 @@ class FiniteOps(AbstractOps):
 
     def constant(self, name, space, gram, *, fresh=False):
         if fresh or name not in self.store:
-            values, vectors = jnp.linalg.eigh(gram)
-            root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))  # singular matrices are welcome
             shape = (gram.shape[-1], self.sizes[space])
-            sample = root @ self._sample(name, shape, fresh=fresh)
+            sample = gram_root(gram) @ self._sample(name, shape, fresh=fresh)
             if fresh:
                 return Field(space, sample)
             self.store[name] = sample

@@ -12,7 +12,13 @@ from spectrax.program.field import Field
 from spectrax.program.interface import Matrix, Vector, first_rows
 from spectrax.program.limit_ops import AbstractLimitOps
 from spectrax.program.plan import Plan, Record, Variances, fresh_record
+from spectrax.program.root import gram_root
 from spectrax.program.tapes import AbstractRows, Tapes
+
+# Added to the variance of constants in linear programs, where second moments are all that matters:
+# a root has no derivative at a variance of zero, such as that of no label noise. In nonlinear
+# programs the large derivatives of so small a root would not average out.
+FLOOR = 1e-14
 
 
 class SampledTape(AbstractRows):
@@ -130,9 +136,9 @@ class SampledOps(AbstractLimitOps):
             z = jax.lax.dynamic_slice_in_dim(z, self.t * gram.shape[-1], gram.shape[-1])
         else:
             z, gram = self.normals[name], self.variances.fixed[name]
-        values, vectors = jnp.linalg.eigh(gram)
-        root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))
-        return Field(space, root @ z)
+        if self.plan.linear:
+            gram = gram + FLOOR * jnp.eye(len(gram))
+        return Field(space, gram_root(gram) @ z)
 
     def elementwise(self, function: Callable, *fields: Field, size: int | None = None) -> Field:
         del size

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from spectrax import _check
 from spectrax.program.coordinates import heavy_ball
+from spectrax.program.root import gram_root
 from spectrax.training.activations import activation_function, is_smooth
 from spectrax.training.base import AbstractDMFT
 from spectrax.training.losses import LOSSES, as_loss
@@ -214,11 +215,10 @@ class WideNetwork(AbstractDMFT):
     def _coordinates(self):
         r"""Inputs in as few coordinates as there are inputs, with inner products $K_x$."""
         x = self.inputs if self.test_inputs is None else jnp.vstack([self.inputs, self.test_inputs])
-        dimension = x.shape[1]
-        if len(x) < dimension:
-            x = jnp.linalg.qr(x.T, mode="r").T
+        P, dimension = self.inputs.shape
         x = x / np.sqrt(dimension)
-        P = self.inputs.shape[0]
+        if len(x) < dimension:
+            x = gram_root(x @ x.T)  # inputs may be equal or dependent
         return x[:P], None if self.test_inputs is None else x[P:]
 
     def rounded(self, size: int) -> tuple["WideNetwork", dict[str, int]]:
