@@ -107,17 +107,22 @@ class AbstractOps(abc.ABC):
     once has the moments declared at step 0; those of a *fresh* object may depend on t.
     """
 
+    def declare(self, matrix: Matrix) -> Matrix:
+        """Take note of a matrix that the program asks for; limits and networks need none."""
+        return matrix
+
     def matrix(self, name: str, rows: str, cols: str, *, sigma=1.0, fresh: bool = False) -> Matrix:
         """A random matrix that is not trained, e.g. the data; `fresh`: drawn anew every step."""
-        return Matrix(self, name, rows, cols, sigma, fresh=fresh)
+        return self.declare(Matrix(self, name, rows, cols, sigma, fresh=fresh))
 
     def weight(self, name: str, rows: str, cols: str, *, sigma=1.0) -> Matrix:
         """A trained random matrix."""
-        return Matrix(self, name, rows, cols, sigma, trained=True)
+        return self.declare(Matrix(self, name, rows, cols, sigma, trained=True))
 
     def symmetric(self, name: str, space: str, *, sigma=1.0) -> Matrix:
         """A trained symmetric random matrix."""
-        return Matrix(self, name, space, space, sigma, trained=True, symmetric=True)
+        matrix = Matrix(self, name, space, space, sigma, trained=True, symmetric=True)
+        return self.declare(matrix)
 
     def vector(self, name: str, space: str, size: int, *, sigma=1.0) -> Vector:
         """`size` trained vectors, e.g. the readout."""

@@ -49,7 +49,10 @@ class Spike(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Static description of a program: records, constants, spikes and their weights by name."""
+    """Static description of a program: records, constants, spikes and their weights by name.
+
+    Spikes come in the order in which the program declares their matrices: that of the layers.
+    """
 
     records: tuple[Record, ...]
     constants: tuple[tuple[str, str, int], ...]  # name, space, size
@@ -109,6 +112,7 @@ class _Declarations(AbstractOps):
     def __init__(self):
         self.records, self.constants, self.spikes, self.weights = {}, {}, {}, {}
         self.inputs = {}  # record name to the fields themselves
+        self.matrices = []  # names, in the order of their declaration
         self.sigmas, self.grams, self.initial, self.linear = {}, {}, {}, True
 
     def _empty(self, space, size):
@@ -126,6 +130,10 @@ class _Declarations(AbstractOps):
                 return offset
             offset += field.size
         raise ValueError(f"`append` takes the fields given to `{name}` in the same step.")
+
+    def declare(self, matrix: Matrix):
+        self.matrices.append(matrix.name)
+        return matrix
 
     def constant(self, name, space, gram, *, fresh=False):
         size = gram.shape[-1]
@@ -233,7 +241,7 @@ def make_plan(programs: Sequence[Callable], dims: dict) -> tuple[Plan, Variances
     is as wide as its widest use.
     """
     records, constants, spikes, weights, sigmas, grams = {}, {}, {}, {}, {}, {}
-    initial, linear = {}, True
+    initial, linear, declared = {}, True, []
     for program in programs:
         ops = _Declarations()
         program(ops, jnp.zeros((), int))
@@ -243,6 +251,7 @@ def make_plan(programs: Sequence[Callable], dims: dict) -> tuple[Plan, Variances
         constants |= ops.constants
         spikes |= ops.spikes
         weights |= ops.weights
+        declared += ops.matrices
         linear = linear and ops.linear
         sigmas |= ops.sigmas
         grams |= ops.grams
@@ -250,7 +259,7 @@ def make_plan(programs: Sequence[Callable], dims: dict) -> tuple[Plan, Variances
     plan = Plan(
         tuple(sorted(records.values(), key=lambda r: r.name)),
         tuple((name, *where) for name, where in sorted(constants.items())),
-        tuple((name, tuple(pairs)) for name, pairs in sorted(spikes.items())),
+        tuple((name, tuple(spikes[name])) for name in dict.fromkeys(declared) if name in spikes),
         tuple(sorted(weights.items())),
         linear,
     )

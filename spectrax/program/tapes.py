@@ -89,19 +89,16 @@ class Tape(eqx.Module):
         gram = jnp.where(time[:, None] >= time[None, :], lower, lower.T)  # symmetric
         return self.like(enter(self.coef, row.coef), gram.reshape(n, w, n, w))
 
-    def kernel(self) -> Float[Array, "n n"]:
+    def kernel(self) -> Float[Array, "*batch n n"]:
         """Inner products with (time, width) as one index."""
-        n = self.gram.shape[0] * self.gram.shape[1]
-        return self.gram.reshape(n, n)
+        *batch, time, width = self.gram.shape[:-2]  # of solutions, if there are several
+        return self.gram.reshape(*batch, time * width, time * width)
 
-    def response(self, lo: int, width: int) -> Float[Array, "n m"]:
+    def response(self, lo: int, width: int) -> Float[Array, "*batch n m"]:
         """Coefficients on some of the Gaussians born at each step, (time, width) as one index."""
-        n, w, _ = self.coef.shape
-        return (
-            self.coef[:, :, self.fixed :]
-            .reshape(n * w, n, -1)[:, :, lo : lo + width]
-            .reshape(n * w, n * width)
-        )
+        *batch, n, w, _ = self.coef.shape
+        born = self.coef[..., self.fixed :].reshape(*batch, n * w, n, -1)
+        return born[..., lo : lo + width].reshape(*batch, n * w, n * width)
 
 
 class AbstractRows(eqx.Module):

@@ -6,8 +6,8 @@ from jaxtyping import Array, Float
 from spectrax import _show
 from spectrax.program.plan import Plan
 
-Kernel = Float[Array, "n n"]
-Response = Float[Array, "n m"]
+Kernel = Float[Array, "*batch n n"]
+Response = Float[Array, "*batch n m"]
 
 
 class Order(eqx.Module):
@@ -67,6 +67,11 @@ class Order(eqx.Module):
         return self.tapes[record].response(*families[noise])
 
 
+def first_layer(plan: Plan) -> int:
+    """Index of the first weight that is a large random matrix: 1 if inputs are finite, else 0."""
+    return int(any(record.name == "W0" for record in plan.records))
+
+
 def layer_records(plan: Plan) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
     """Records of the forward fields of layers 0 … L, and of the backward fields.
 
@@ -75,12 +80,12 @@ def layer_records(plan: Plan) -> tuple[tuple[str | None, ...], tuple[str | None,
     """
     matrices = [name for name, _ in plan.spikes]
     known = {record.name for record in plan.records}
+    explicit = first_layer(plan) == 1
 
     def side(name: str, direction: str) -> str:
         both = f"{name}.both"  # the one record of a symmetric matrix
         return both if both in known else f"{name}.{direction}"
 
-    explicit = any(record.name == "W0" for record in plan.records)
     forward: list[str | None] = [
         *([None] if explicit else []),
         *(side(name, "forward") for name in matrices),
