@@ -212,12 +212,14 @@ def indices(name: str, value, num_steps: int, count: int):
     return jnp.asarray(value)
 
 
-def step(value, last: int):
-    """Return value, as an int if it is concrete; raise ValueError unless 0 <= value <= last."""
+def step(value, last: int, *, first: int = 0):
+    """Return value, an int if it is concrete; raise ValueError unless first <= value <= last."""
     seen = _concrete("step", value)
     if seen is None:
         return value
-    if seen.shape != () or seen.dtype.kind not in "iu" or not 0 <= seen <= last:
+    if seen.shape != () or seen.dtype.kind not in "iu" or not first <= seen <= last:
         found = seen.item() if seen.shape == () else named(value)
-        raise ValueError(f"Argument `step` must be an integer between 0 and {last}, got {found}.")
+        raise ValueError(
+            f"Argument `step` must be an integer between {first} and {last}, got {found}."
+        )
     return int(seen)

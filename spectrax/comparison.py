@@ -1,10 +1,12 @@
 """Theory against simulation, in units of standard errors."""
 
 import equinox as eqx
+import jax
 import numpy as np
 
 from spectrax import _kind, _show
 from spectrax.ensemble import Ensemble, Estimate
+from spectrax.seam import SymmetricWeights
 from spectrax.solution import Solution
 from spectrax.spectrum import critical_strength, outlier_path
 
@@ -124,13 +126,20 @@ def _enter(name, values, estimate: Estimate, where, deviations, errors) -> None:
 def _enter_outliers(solution, ensemble, index: int, layer: int, deviations, errors) -> None:
     """Outliers at the steps of the ensemble's spectra, where far enough from the edge."""
     weights, steps = solution.weights(layer), np.asarray(ensemble.spectrum_steps)
-    top = ensemble.top_eigenvalues
-    path = outlier_path(weights, top.mean.shape[-1])
+    mean, stderr = (np.asarray(x)[index] for x in jax.tree.leaves(ensemble.top_eigenvalues))
     threshold = np.array([float(critical_strength(weights.at(int(t)))) for t in steps])
-    far = np.asarray(path.strength)[steps] > 1.3 * threshold[:, None]  # (steps, num_top)
-    values = np.asarray(path.location)[steps][far]
-    estimate = Estimate(np.asarray(top.mean)[index], np.asarray(top.stderr)[index])
-    _enter(f"outliers of W{layer}", values, estimate, far, deviations, errors)
+    sides = {"above": slice(None)}
+    if isinstance(weights, SymmetricWeights):  # the ensemble has as many of the smallest
+        half = mean.shape[-1] // 2
+        sides = {"above": slice(half), "below": slice(half, None)}
+    for side, part in sides.items():
+        estimate = Estimate(mean[:, part], stderr[:, part])
+        path = outlier_path(weights, estimate.mean.shape[-1], side=side)
+        strength = np.abs(np.asarray(path.strength)[steps])
+        far = np.asarray(path.escaped)[steps] & (strength > 1.3 * threshold[:, None])
+        where = "" if side == "above" else " below"
+        values = np.asarray(path.location)[steps][far]
+        _enter(f"outliers of W{layer}{where}", values, estimate, far, deviations, errors)
 
 
 def _require_same(solution: Solution, ensemble: Ensemble) -> None:

@@ -1,6 +1,8 @@
 """The objects in which training hands its weights to the spectral level."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
 import equinox as eqx
 import jax
@@ -11,6 +13,28 @@ from jaxtyping import Array, Float, Int
 from spectrax import _check, _show
 
 Numbers = ArrayLike | Sequence
+F = TypeVar("F", bound=Callable)
+
+
+def over_batches(function: F) -> F:
+    """A function of one object, made to take batches of them too, such as `jax.vmap` returns.
+
+    The first argument says in `batch_axes` how many leading axes all of its arrays have.
+    """
+
+    @functools.wraps(function)
+    def mapped(one, *args, **kwargs):
+        if not getattr(one, "batch_axes", 0):  # of a wrong kind: the function says so
+            return function(one, *args, **kwargs)
+        return eqx.filter_vmap(lambda one: mapped(one, *args, **kwargs))(one)
+
+    return cast(F, mapped)
+
+
+def require_one(name: str, value) -> None:
+    """Refuse a batch in one sentence, where a function has no meaning for it."""
+    if value.batch_axes:
+        raise ValueError(f"Argument `{name}` must not be a batch; use `jax.vmap`.")
 
 
 class CoupledSpikes(eqx.Module):
@@ -69,6 +93,11 @@ class CoupledSpikes(eqx.Module):
                     f"got {found}."
                 )
 
+    @property
+    def batch_axes(self) -> int:
+        """Leading axes of a batch; 0 for one matrix."""
+        return self.K.ndim - 2
+
 
 class SymmetricSpikes(eqx.Module):
     r"""A symmetric random matrix with spikes that remember it.
@@ -109,6 +138,11 @@ class SymmetricSpikes(eqx.Module):
                     f"Argument `{name}` must be square like K of shape {shape}, got {found}."
                 )
 
+    @property
+    def batch_axes(self) -> int:
+        """Leading axes of a batch; 0 for one matrix."""
+        return self.K.ndim - 2
+
 
 class TrainedWeights(eqx.Module):
     r"""One weight matrix at every step of its training.
@@ -146,6 +180,11 @@ class TrainedWeights(eqx.Module):
         return self.coordinates.shape[-1] - 1
 
     @property
+    def batch_axes(self) -> int:
+        """Leading axes of a batch; 0 for one matrix."""
+        return self.coordinates.ndim - 2
+
+    @property
     def time_unit(self) -> float:
         """Time of one step."""
         return 1.0
@@ -155,6 +194,7 @@ class TrainedWeights(eqx.Module):
         """Number of spikes added in each step."""
         return self.Ce.shape[-1] // self.num_steps
 
+    @over_batches
     def at(self, step: int | Int[Array, ""]) -> CoupledSpikes:
         """The weight after `step` updates; fields of later steps are masked, shapes stay fixed."""
         made = jnp.repeat(jnp.arange(self.num_steps) < step, self.num_classes)  # (n,)
@@ -167,6 +207,51 @@ class TrainedWeights(eqx.Module):
         K = jnp.diag(jnp.where(made, c * self.factor, 0.0))
         sigma, (Re, Rf) = a * self.sigma, responses_to(a, Re, Rf)
         return CoupledSpikes(Ce, Cf, Re, Rf, K, self.aspect, sigma)
+
+
+class CoupledWeights(eqx.Module):
+    r"""One random matrix while it gets its spikes, one after the other, with a given coupling.
+
+    $$W(t) = W_0 + \frac1{\mathrm{cols}} \sum_{k,l<t} f_k\, K_{kl}\, e_l^\top$$
+
+    Args:
+        Ce, Cf, Re, Rf, K, aspect, sigma: of all spikes, as in `CoupledSpikes`, p = q.
+
+    Source: theory page, section 1.1.
+    """
+
+    Ce: Float[Array, "n n"]
+    Cf: Float[Array, "n n"]
+    Re: Float[Array, "n n"]
+    Rf: Float[Array, "n n"]
+    K: Float[Array, "n n"]
+    aspect: Float[Array, ""] = eqx.field(converter=_check.array)
+    sigma: Float[Array, ""] = eqx.field(converter=_check.array)
+
+    __repr__ = _show.table
+
+    @property
+    def num_steps(self) -> int:
+        """Number of pairs of fields."""
+        return self.K.shape[-1]
+
+    @property
+    def batch_axes(self) -> int:
+        """Leading axes of a batch; 0 for one matrix."""
+        return self.K.ndim - 2
+
+    @property
+    def time_unit(self) -> float:
+        """Time of one step."""
+        return 1.0
+
+    @over_batches
+    def at(self, step: int | Int[Array, ""]) -> CoupledSpikes:
+        """The matrix with its first `step` spikes; later fields are masked, shapes stay fixed."""
+        made = jnp.arange(self.num_steps) < step
+        kernels = (self.Ce, self.Cf, self.Re, self.Rf, self.K)
+        kernels = (jnp.where(made[:, None] & made[None, :], x, 0.0) for x in kernels)
+        return CoupledSpikes(*kernels, self.aspect, self.sigma)
 
 
 class SymmetricWeights(eqx.Module):
@@ -197,6 +282,12 @@ class SymmetricWeights(eqx.Module):
         """Number of updates."""
         return self.coordinates.shape[-1] - 1
 
+    @property
+    def batch_axes(self) -> int:
+        """Leading axes of a batch; 0 for one matrix."""
+        return self.coordinates.ndim - 2
+
+    @over_batches
     def at(self, step: int | Int[Array, ""]) -> SymmetricSpikes:
         """The matrix after `step` updates; fields of later steps are masked."""
         made = jnp.arange(self.num_steps) < step
@@ -204,6 +295,9 @@ class SymmetricWeights(eqx.Module):
         theta = self.coordinates[step]
         sigma, (R,) = theta[0] * self.sigma, responses_to(theta[0], R)
         return SymmetricSpikes(C, R, jnp.diag(jnp.where(made, theta[1:], 0.0)), sigma)
+
+
+Weights = TrainedWeights | CoupledWeights | SymmetricWeights
 
 
 def responses_to(a: Float[Array, ""], *responses: Float[Array, "..."]):

@@ -1,14 +1,25 @@
 """What `solve` returns: order parameters, losses, and how it went."""
 
+from collections import Counter
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from spectrax import _check, _kind, _show
-from spectrax.seam import CoupledSpikes, SymmetricSpikes, SymmetricWeights, TrainedWeights
+from spectrax.seam import (
+    CoupledSpikes,
+    CoupledWeights,
+    SymmetricSpikes,
+    SymmetricWeights,
+    TrainedWeights,
+    Weights,
+    over_batches,
+)
 from spectrax.training.base import AbstractDMFT
-from spectrax.training.order import Order
+from spectrax.training.order import Order, first_layer
 
 
 class RESULTS(eqx.Enumeration):
@@ -22,7 +33,7 @@ class RESULTS(eqx.Enumeration):
 
 
 class Solution(eqx.Module):
-    """The solved training of a model.
+    """The solved training of a model, or a batch of them as `jax.vmap(solve)` returns it.
 
     Args:
         model: the model.
@@ -37,11 +48,16 @@ class Solution(eqx.Module):
     model: AbstractDMFT
     order: Order
     observed: dict
-    coordinates: Float[Array, "t1 t1"]
+    coordinates: Float[Array, "*batch t1 t1"]
     result: RESULTS
     stats: dict
 
     __repr__ = _show.solution
+
+    @property
+    def batch_axes(self) -> int:
+        """Leading axes of a batch; 0 for one training."""
+        return self.coordinates.ndim - 2
 
     @property
     def num_layers(self) -> int:
@@ -82,9 +98,11 @@ class Solution(eqx.Module):
     @property
     def layers(self) -> tuple[int, ...]:
         """Which W^layer are large random matrices."""
-        return tuple(int(name[1:]) for name in self.order.layers)
+        first = first_layer(self.order.plan)
+        return tuple(range(first, first + self.num_layers))
 
-    def weights(self, layer: int) -> TrainedWeights | SymmetricWeights:
+    @over_batches
+    def weights(self, layer: int) -> Weights:
         """The weight matrix W^layer throughout training, for the spectral level."""
         layers = self.layers
         whole = isinstance(layer, int | np.integer)
@@ -97,6 +115,9 @@ class Solution(eqx.Module):
         dims, order = self.model.spaces(), self.order
         kernels = order.Ch[layer], order.Cg[layer + 1], order.Rh[layer], order.Rg[layer + 1]
         (spike,) = order.plan.spikes_of(name)
+        aspect, K = dims[rows] / dims[cols], self.model.coupling
+        if K is not None:
+            return CoupledWeights(*kernels, K, aspect, self.model.sigma)
         if order.plan.record(f"{name}.both").width:
             C, R = order.Ch[layer], order.Rh[layer]
             unit = self.model.time_unit
@@ -107,14 +128,19 @@ class Solution(eqx.Module):
         return TrainedWeights(
             *_of_spikes(kernels, spike, self.model.num_steps),
             self.coordinates,
-            dims[rows] / dims[cols],
+            aspect,
             self.model.sigma,
             factor,
         )
 
     @property
     def message(self) -> str:
-        """One sentence on how it went (concrete results only)."""
+        """One sentence on how it went (concrete results only), with their numbers for a batch."""
+        if self.batch_axes:
+            arrays, rest = eqx.partition(self, eqx.is_array)
+            each = (jax.tree.map(lambda x, i=i: x[i], arrays) for i in range(len(self.coordinates)))
+            found = Counter(eqx.combine(one, rest).message for one in each)
+            return " ".join(f"{n} of {found.total()}: {x}" for x, n in found.items())
         sentence = RESULTS[self.result]
         if self.result == RESULTS.divergent:
             step, unit = int(self.stats["diverged_at"]), float(self.model.time_unit)
@@ -138,6 +164,7 @@ def _of_spikes(kernels, spike, num_steps: int):
     return Ch[h][:, h], Cg[g][:, g], Rh[h][:, g], Rg
 
 
+@over_batches
 def spikes(
     solution: Solution, layer: int, step: int | Int[Array, ""]
 ) -> CoupledSpikes | SymmetricSpikes:
@@ -166,6 +193,4 @@ def spikes(
     Source: theory page, section 3.5.
     """
     weights = _kind.solution(solution).weights(layer)
-    step = _check.step(step, weights.num_steps)
-    found, K = weights.at(step), solution.model.coupling(step)
-    return found if K is None else eqx.tree_at(lambda x: x.K, found, K)
+    return weights.at(_check.step(step, weights.num_steps))

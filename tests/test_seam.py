@@ -1,11 +1,12 @@
 """The objects between training and spectrum."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import spectrax as sx
-from spectrax.seam import CoupledSpikes, TrainedWeights
+from spectrax.seam import CoupledSpikes, SymmetricSpikes, TrainedWeights
 from spectrax.spectrum.compress import compress
 
 
@@ -34,3 +35,21 @@ def test_a_vanished_initial_part_is_the_limit_of_a_small_one():
     for how in (lambda weights: weights, compress):
         np.testing.assert_allclose(top(0.0, how), max(classical), rtol=1e-12)
         np.testing.assert_allclose(top(1e-7, how), max(classical), rtol=1e-6)
+
+
+def test_batches_of_spikes_are_their_elements_one_by_one():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(4, 3, 3))  # as many of them as fields: axes must not be mixed up
+    R = np.tril(rng.normal(size=(4, 3, 3)), -1)
+    spikes = jax.vmap(lambda C, R: CoupledSpikes(C @ C.T, C.T @ C, R, 0.1 * R, R + R.T, 0.5, 1.0))
+    many = spikes(root, 0.2 * R)
+    symmetric = jax.vmap(lambda C, R: SymmetricSpikes(C @ C.T, R, R + R.T, 1.0))(root, 0.2 * R)
+    for batch in (many, symmetric):
+        for function in (sx.transfer_matrix, sx.margin, sx.outliers, sx.overlaps, sx.strengths):
+            for i in range(4):
+                one = jax.tree.map(lambda x, i=i: x[i], batch)
+                leaves = map(jax.tree.leaves, (function(batch), function(one)))
+                for ours, theirs in zip(*leaves, strict=True):
+                    np.testing.assert_allclose(ours[i], theirs, rtol=1e-9, atol=1e-12)
+    with pytest.raises(ValueError, match="`spikes` must not be a batch; use `jax.vmap`"):
+        sx.probe_generator(many)

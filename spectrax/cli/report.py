@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import spectrax
@@ -158,9 +159,9 @@ def make(model, args, bar, interpreter=None) -> Report:
 
 def layer_report(weights, count: int, valid: int) -> LayerReport:
     """Outliers of one weight matrix over the steps that exist."""
-    path, escape_step = _spectral(weights, count)
+    path, escape_step, sigma = _spectral(weights, count)
     steps = slice(0, valid + 1)
-    sigma = np.abs(np.asarray(weights.coordinates)[steps, 0]) * float(weights.sigma)
+    sigma = np.asarray(sigma)[steps]
     escape_step = float(escape_step)
     return LayerReport(
         aspect=float(weights.aspect),
@@ -176,7 +177,9 @@ def layer_report(weights, count: int, valid: int) -> LayerReport:
 
 @eqx.filter_jit
 def _spectral(weights, count: int):
-    return outlier_path(weights, count), escape_time_of(weights)
+    steps = jnp.arange(weights.num_steps + 1)
+    sigma = jax.lax.map(lambda step: jnp.abs(weights.at(step).sigma), steps)
+    return outlier_path(weights, count), escape_time_of(weights), sigma
 
 
 def simulate(model, args, bar):

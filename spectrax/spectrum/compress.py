@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from spectrax import _check, _kind
 from spectrax._compiled import compiled
-from spectrax.seam import CoupledSpikes, TrainedWeights, responses_to
+from spectrax.seam import CoupledSpikes, TrainedWeights, Weights, over_batches, responses_to
 
 # Without a rank: room for this many directions per class. Full-batch training spans 10 to 20.
 ROOM = 32
@@ -50,6 +50,12 @@ class CompressedWeights(eqx.Module):
         """Number of new fields on each side, dropped ones included."""
         return self.Q.shape[-1]
 
+    @property
+    def batch_axes(self) -> int:
+        """Leading axes of a batch; 0 for one matrix."""
+        return self.coordinates.ndim - 2
+
+    @over_batches
     def at(self, step: int | Int[Array, ""]) -> CoupledSpikes:
         """The weight after `step` updates as spikes of size rank."""
         theta = self.coordinates[step]
@@ -69,8 +75,9 @@ class CompressedWeights(eqx.Module):
 
 
 @compiled("rank")
+@over_batches
 def compress(
-    weights: TrainedWeights, tol: float | Float[Array, ""] = 1e-12, rank: int | None = None
+    weights: Weights, tol: float | Float[Array, ""] = 1e-12, rank: int | None = None
 ) -> CompressedWeights:
     r"""Express the spikes of a training in few orthonormal fields.
 
@@ -90,7 +97,7 @@ def compress(
         have another span: differentiate `strength_path` or `outlier_path`.
 
     Raises:
-        ValueError: if rank is not between 1 and n.
+        ValueError: if rank is not between 1 and n, or if no optimizer made the spikes.
         NotImplementedError: if a derivative is taken.
 
     Source: theory page, section 1.3.
@@ -104,7 +111,9 @@ def compress(
         >>> compress(weights, rank=1).at(2).K.tolist()
         [[2.0]]
     """
-    n = _kind.weights(weights).Ce.shape[-1]
+    if not isinstance(_kind.weights(weights), TrainedWeights):
+        raise ValueError(f"Argument `weights` must be TrainedWeights, got {_check.named(weights)}.")
+    n = weights.Ce.shape[-1]
     rank = min(n, ROOM * weights.num_classes) if rank is None else rank
     _check.integer("rank", rank, 1, n)
     weights = _constant(weights)

@@ -11,10 +11,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from spectrax import _check, _kind
-from spectrax.seam import CoupledSpikes
+from spectrax.seam import CoupledSpikes, over_batches
 
 
 @singledispatch
+@over_batches
 def transfer_matrix(spikes: CoupledSpikes) -> Float[Array, "k k"]:
     r"""Matrix whose eigenvalues are the effective spike strengths $\theta^2$.
 
@@ -136,6 +137,7 @@ def location(strength: ArrayLike, aspect: ArrayLike, sigma: ArrayLike = 1.0) -> 
     return (strength + variance) * (strength + aspect * variance) / strength
 
 
+@over_batches
 def transpose(spikes: CoupledSpikes) -> CoupledSpikes:
     r"""The spikes of $W^\top$: e and f swap, strengths and outliers stay.
 

@@ -8,12 +8,13 @@ from jaxtyping import Array, Inexact
 
 from spectrax import _check, _kind
 from spectrax._compiled import compiled
-from spectrax.seam import CoupledSpikes
+from spectrax.seam import CoupledSpikes, over_batches
 from spectrax.spectrum.bulk import MarchenkoPastur
 from spectrax.spectrum.coupled import bulk_edges, critical_strength
 from spectrax.spectrum.outlier import Outliers
 
 
+@over_batches
 def response_matrix(spikes: CoupledSpikes, z: Inexact[Array, ""] | float) -> Inexact[Array, "n n"]:
     r"""Matrix of the linear system for $(c, R^v, d, R^w)$, singular where z is an outlier.
 
@@ -56,6 +57,7 @@ def response_matrix(spikes: CoupledSpikes, z: Inexact[Array, ""] | float) -> Ine
     return eye - jax.vmap(self_consistency, in_axes=1, out_axes=1)(eye)
 
 
+@over_batches
 def determinant_outliers(spikes: CoupledSpikes, count: int, grid: int = 512) -> Outliers:
     r"""Outliers above the bulk as zeros of the determinant of `response_matrix`.
 

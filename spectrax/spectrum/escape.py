@@ -1,21 +1,20 @@
 """Outliers along a training, and the time at which the first of them leaves the bulk."""
 
-from functools import singledispatch
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from spectrax import _check, _kind
 from spectrax._compiled import compiled
-from spectrax.seam import CoupledSpikes, SymmetricSpikes, SymmetricWeights, TrainedWeights
+from spectrax.seam import CoupledSpikes, TrainedWeights, Weights, over_batches
 from spectrax.spectrum.coupled import critical_strength
-from spectrax.spectrum.outlier import Outliers, classify, outliers
+from spectrax.spectrum.outlier import Outliers, classify, margin, outliers, strengths
 from spectrax.spectrum.trajectory import CHUNK, strengths_at
 
 
 @compiled("count")
-def strength_path(weights: TrainedWeights, count: int = 1) -> Float[Array, "steps count"]:
+@over_batches
+def strength_path(weights: Weights, count: int = 1) -> Float[Array, "steps count"]:
     r"""Real parts of the strengths $\theta^2(t)$ after t = 0 … T updates, descending.
 
     Up to 16 steps all spikes are used as they are. Longer trainings are compressed: strengths above
@@ -43,13 +42,14 @@ def strength_path(weights: TrainedWeights, count: int = 1) -> Float[Array, "step
         >>> [round(float(strength), 4) for strength in strength_path(weights)[:, 0]]
         [0.0, 0.64, 2.56]
     """
-    return _path(_kind.weights(weights), count, 1.0)[0]
+    if not isinstance(_kind.weights(weights), TrainedWeights):
+        return _map_steps(weights, lambda spikes: strengths(spikes, count))
+    return _path(weights, count, 1.0)[0]
 
 
 @compiled("count", "side")
-def outlier_path(
-    weights: TrainedWeights | SymmetricWeights, count: int = 1, *, side: str = "above"
-) -> Outliers:
+@over_batches
+def outlier_path(weights: Weights, count: int = 1, *, side: str = "above") -> Outliers:
     """Outliers after t = 0 … T updates, as `outliers` reports them for one step.
 
     Args:
@@ -76,17 +76,18 @@ def outlier_path(
     """
     _kind.weights(weights)
     _check.one_of("side", side, ("above", "below"))
-    steps = jnp.arange(weights.num_steps + 1)
-    if isinstance(weights, SymmetricWeights):
-        return jax.lax.map(lambda step: outliers(weights.at(step), count, side=side), steps)
+    if not isinstance(weights, TrainedWeights):
+        return _map_steps(weights, lambda spikes: outliers(spikes, count, side=side))
     real, imag = _path(weights, count, 1.0 if side == "above" else -1.0)
-    bulk = jax.vmap(lambda step: _bulk(weights, step))(steps)
+    bulk = jax.vmap(lambda step: _bulk(weights, step))(jnp.arange(weights.num_steps + 1))
     return jax.vmap(lambda *args: classify(*args, side))(bulk, real, imag)
 
 
 @compiled()
-def margin_path(weights: TrainedWeights | SymmetricWeights) -> Float[Array, " steps"]:
-    r"""Distance to the threshold, $\max\mathrm{Re}\,\theta^2 - a^2\sigma^2\sqrt{\alpha_W}$.
+@over_batches
+def margin_path(weights: Weights) -> Float[Array, " steps"]:
+    r"""Distance to the threshold after t = 0 … T updates, as `margin` has it for one step:
+    $\max\mathrm{Re}\,\theta^2 - a^2\sigma^2\sqrt{\alpha_W}$.
 
     Args:
         weights: one weight matrix through its training of T steps.
@@ -108,6 +109,7 @@ def margin_path(weights: TrainedWeights | SymmetricWeights) -> Float[Array, " st
     return _margins(_kind.weights(weights), jnp.arange(weights.num_steps + 1))
 
 
+@over_batches
 def escape_time(solution, layer: int) -> Float[Array, ""]:
     r"""Time at which the first outlier of a layer leaves the bulk (BBP transition).
 
@@ -128,7 +130,8 @@ def escape_time(solution, layer: int) -> Float[Array, ""]:
 
 
 @compiled()
-def escape_time_of(weights: TrainedWeights | SymmetricWeights) -> Float[Array, ""]:
+@over_batches
+def escape_time_of(weights: Weights) -> Float[Array, ""]:
     r"""First zero of the linearly interpolated margin, with
     $dt_*/dp = -\partial_p\,\mathrm{margin} / \partial_t\,\mathrm{margin}$.
 
@@ -189,7 +192,7 @@ def _crossing(weights):
         start, step, _ = state
         return (start <= last) & jnp.isinf(step)
 
-    start = -jnp.ones(2) * critical_strength(_bulk(weights, 0))  # no spikes yet
+    start = -jnp.ones(2) * critical_strength(weights.at(0))  # no spikes yet
     return jax.lax.while_loop(unfinished, search, (1, jnp.inf, start))[1:]
 
 
@@ -200,34 +203,21 @@ def _path(weights, count, sign):
     return jnp.concatenate([none, real]), jnp.concatenate([none, imag])
 
 
-@singledispatch
+def _map_steps(weights, function):
+    """A function of the spikes after t = 0 … T updates, one eigenproblem after the other."""
+    steps = jnp.arange(weights.num_steps + 1)
+    return jax.lax.map(lambda step: function(weights.at(step)), steps)
+
+
 def _margins(weights, steps):
+    if not isinstance(weights, TrainedWeights):
+        return jax.vmap(lambda step: margin(weights.at(step)))(steps)
     critical = jax.vmap(lambda step: critical_strength(_bulk(weights, step)))(steps)
     return strengths_at(weights, steps)[0][:, 0] - critical
 
 
-@_margins.register
-def _(weights: SymmetricWeights, steps):
-    """Of the outlier that is farther out, on either side."""
-
-    def at(step):
-        spikes = weights.at(step)
-        above = outliers(spikes, 1).strength[0]
-        below = -outliers(spikes, 1, side="below").strength[0]
-        return jnp.maximum(above, below) - critical_strength(spikes)
-
-    return jax.vmap(at)(steps)
-
-
-@singledispatch
 def _bulk(weights, step):
     """The weight after `step` updates without its spikes."""
     none = jnp.zeros((0, 0), weights.Ce.dtype)
     sigma = weights.coordinates[step, 0] * weights.sigma
     return CoupledSpikes(none, none, none, none, none, weights.aspect, sigma)
-
-
-@_bulk.register
-def _(weights: SymmetricWeights, step):
-    none = jnp.zeros((0, 0), weights.C.dtype)
-    return SymmetricSpikes(none, none, none, weights.coordinates[step, 0] * weights.sigma)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from spectrax import _check, _kind
@@ -16,6 +15,7 @@ from spectrax.program.field import Field
 from spectrax.program.lanczos import Lanczos, lanczos
 from spectrax.program.solvers import CausalAdjoint, CausalSweep, limit
 from spectrax.program.tapes import Tapes
+from spectrax.seam import over_batches, require_one
 from spectrax.spectrum.escape import outlier_path
 from spectrax.spectrum.nested_products import NestedProducts
 
@@ -44,6 +44,7 @@ class _Trained(NamedTuple):
     coordinates: Float[Array, "t1 t2"]
 
 
+@over_batches
 def ntk_top(
     solution, step: int | Int[Array, ""], *, kernel: str = "population", num: int = 24
 ) -> Float[Array, ""]:
@@ -83,12 +84,11 @@ def ntk_top(
     kernel = _check.kernel(kernel)
     num = _check.integer("num", num, 4)
     last = _kind.with_kernel(solution).model.num_steps
-    known = None if isinstance(step, jax.core.Tracer) else int(np.asarray(step))
-    if known is not None and not 0 <= known <= last:
-        raise ValueError(f"Argument `step` must be between 0 and {last}, got {known}.")
-    return _path(solution, jnp.asarray(step)[None], kernel, num, known != last)[0]
+    step = _check.step(step, last)
+    return _path(solution, jnp.asarray(step)[None], kernel, num, _within(step, last))[0]
 
 
+@over_batches
 def ntk_path(solution, *, kernel: str = "population", num: int = 24) -> Float[Array, " t"]:
     r"""The sharpness $\kappa(t)$ before each update, t = 0 … T − 1, shape (num_steps,).
 
@@ -130,7 +130,8 @@ def ntk_law(solution, step: int | Int[Array, ""], *, kernel: str = "population")
         A law with `density(x)`, `stieltjes(z)`, `edges()`, `atom()`.
 
     Raises:
-        ValueError: for several classes, whose bulks do not commute.
+        ValueError: for several classes, whose bulks do not commute, or if a concrete `step` is out
+            of range.
 
     Examples:
         >>> import spectrax as sx
@@ -142,10 +143,12 @@ def ntk_law(solution, step: int | Int[Array, ""], *, kernel: str = "population")
     Source: theory page, section 3.6.
     """
     kernel = _check.kernel(kernel)
-    classes = _kind.with_kernel(solution).weights(0).num_classes
+    require_one("solution", _kind.with_kernel(solution))
+    step = _check.step(step, solution.model.num_steps)
+    classes = solution.weights(0).num_classes
     if classes != 1:
         raise ValueError(f"Argument `solution` must have one class, got {classes}.")
-    trained = _extend(solution, False)
+    trained = _extend(solution, _within(step, solution.model.num_steps))
     return _law(solution.model, _gains(solution, trained.tapes, step), trained, step, kernel)
 
 
@@ -160,6 +163,11 @@ def _path(solution, steps, kernel: str, num: int, within: bool):
     diverged_at, last = solution.stats["diverged_at"], solution.model.num_steps
     fine = (steps < diverged_at) | (diverged_at == last)
     return jnp.where(fine & jnp.isfinite(kappa), kappa, jnp.inf)
+
+
+def _within(step: int | Int[Array, ""], last: int) -> bool:
+    """Whether a step is surely before the last one, whose fields no row of the tapes has."""
+    return isinstance(step, int) and step < last
 
 
 def _extend(solution, within: bool) -> _Trained:

@@ -5,8 +5,10 @@ from jaxtyping import Array, Float, Int
 
 from spectrax import _check, _kind
 from spectrax.program.lanczos import Gram, Lanczos, lanczos, tridiagonal_eigenvalues
+from spectrax.seam import TrainedWeights, over_batches
 
 
+@over_batches
 def krylov(
     solution, layer: int, step: int | Int[Array, ""], *, num: int = 40
 ) -> tuple[Float[Array, " num"], Float[Array, " num"]]:
@@ -19,24 +21,36 @@ def krylov(
 
     Args:
         solution: what `solve` returned.
-        layer: 0 … depth − 1.
+        layer: 0 … depth − 1; negative numbers count from the last.
         step: number of updates made, at least 1; may be traced.
         num: number of iterations.
 
     Returns:
         a and b, each (num,).
 
+    Raises:
+        ValueError: if a concrete `step` is out of range, the matrix is symmetric, or its spikes
+            are given and not trained.
+
     Source: theory page, section P (Krylov probe).
     """
     weights, num = _kind.solution(solution).weights(layer), _check.integer("num", num, 2)
-    model = solution.model
-    name, cols = f"W{layer}", model.space_of(layer)
+    if not isinstance(weights, TrainedWeights):
+        raise ValueError(
+            "Argument `solution` must be of trained rectangular weights, got those of "
+            f"{_check.named(solution.model)}."
+        )
+    step = _check.step(step, weights.num_steps, first=1)
+    model, layer = solution.model, solution.layers[layer] if layer < 0 else layer
+    name = solution.order.layers[solution.layers.index(layer)]
+    cols = model.space_of(layer)
     gram = Gram(name, model.space_of(layer + 1), cols, weights.sigma)
     probe = Lanczos(gram, cols, weights.num_classes)
     start = (f"{name}.forward", jnp.asarray(step) - 1)
     return lanczos(model.task(), solution.order.tapes, probe, weights.coordinates[step], start, num)
 
 
+@over_batches
 def ritz_values(solution, layer: int, step: int | Int[Array, ""], *, num: int = 40):
     r"""Eigenvalues of the Lanczos matrix of `krylov`, descending, shape (num,).
 
@@ -45,7 +59,7 @@ def ritz_values(solution, layer: int, step: int | Int[Array, ""], *, num: int = 
 
     Args:
         solution: what `solve` returned.
-        layer: 0 … depth − 1.
+        layer: 0 … depth − 1; negative numbers count from the last.
         step: number of updates made, at least 1; may be traced.
         num: number of iterations.
 

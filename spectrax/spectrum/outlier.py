@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from spectrax import _check, _show
 from spectrax._compiled import compiled
-from spectrax.seam import CoupledSpikes, SymmetricSpikes
+from spectrax.seam import CoupledSpikes, SymmetricSpikes, over_batches
 from spectrax.spectrum.coupled import (
     bulk_edges,
     critical_strength,
@@ -43,6 +43,7 @@ class Outliers(eqx.Module):
 
 
 @compiled("count")
+@over_batches
 def strengths(
     spikes: CoupledSpikes | SymmetricSpikes, count: int | None = None
 ) -> Float[Array, " count"]:
@@ -72,10 +73,13 @@ def strengths(
 
 
 @compiled()
+@over_batches
 def margin(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
     r"""Distance to the threshold, $\max \mathrm{Re}\,\theta^2 - \sigma^2\sqrt{\alpha_W}$.
 
-    Positive if and only if there is an outlier above the bulk.
+    Positive if and only if there is an outlier above the bulk; of a symmetric matrix, whose
+    outliers leave on both sides alike, if there is one on either side: $\max |\theta| - \sigma$
+    of real strengths.
 
     Args:
         spikes: p spikes on the left, q on the right.
@@ -93,10 +97,15 @@ def margin(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
         >>> float(margin(spikes))  # 4 - 1
         3.0
     """
-    return strengths(spikes, 1)[0] - critical_strength(spikes)
+    if isinstance(spikes, SymmetricSpikes):
+        farthest = jnp.maximum(strengths(spikes, 1)[0], -_leading(spikes, 1, "below")[0][0])
+    else:
+        farthest = strengths(spikes, 1)[0]
+    return farthest - critical_strength(spikes)
 
 
 @compiled("count", "side")
+@over_batches
 def outliers(
     spikes: CoupledSpikes | SymmetricSpikes, count: int | None = None, *, side: str = "above"
 ) -> Outliers:
@@ -150,6 +159,7 @@ def classify(
 
 
 @compiled("count", "side", "end")
+@over_batches
 def overlaps(
     spikes: CoupledSpikes | SymmetricSpikes,
     count: int = 1,
@@ -208,6 +218,7 @@ def overlaps(
 
 
 @compiled()
+@over_batches
 def complex_excess(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
     r"""Largest $|\theta^2|$ of the complex strengths minus the critical strength.
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Inexact
 
 from spectrax import _check, _kind, _show
 from spectrax._compiled import compiled
-from spectrax.seam import CoupledSpikes, SymmetricSpikes
+from spectrax.seam import CoupledSpikes, SymmetricSpikes, over_batches, require_one
 from spectrax.spectrum.bulk import MarchenkoPastur, Semicircle
 from spectrax.spectrum.chain import SITES, jacobi
 from spectrax.spectrum.coupled import overlap_parts, transfer_matrix
@@ -96,6 +96,7 @@ def projected_probe(
         >>> print(f"{response.growth_rates()[0, 0, 0]:.4f}")  # the outlier is at 6.25
         6.2500
     """
+    require_one("spikes", spikes)
     q = spikes.K.shape[-1]
     start = jnp.eye(q) if start is None else _check.shaped("start", start, (q, None))
     zero = jnp.zeros_like(start)
@@ -134,13 +135,15 @@ def probe_generator(
         >>> print(f"{jnp.linalg.eigvals(generator.as_matrix()).real.max():.4f}")
         6.2500
     """
-    none = jnp.zeros((_kind.spikes(spikes).K.shape[-1], 1))
+    require_one("spikes", _kind.spikes(spikes))
+    none = jnp.zeros((spikes.K.shape[-1], 1))
     rate = _Rate(spikes, _check.sign(sign), *_injected(spikes, none))
     modes = _at_first_site(spikes, _injected(spikes, none), num_nodes)
     return lx.FunctionLinearOperator(rate, jax.eval_shape(lambda: modes))
 
 
 @compiled()
+@over_batches
 def resolvent_overlaps(
     spikes: CoupledSpikes | SymmetricSpikes, z: ArrayLike
 ) -> Inexact[Array, "*z q q"]:

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from spectrax.seam import SymmetricSpikes
+from spectrax.seam import SymmetricSpikes, over_batches
 from spectrax.spectrum.coupled import (
     bulk_edges,
     critical_strength,
@@ -15,6 +15,7 @@ from spectrax.spectrum.coupled import (
 
 
 @transfer_matrix.register
+@over_batches
 def _(spikes: SymmetricSpikes) -> Float[Array, "k k"]:
     r"""Matrix whose eigenvalues are the effective spike strengths $\theta$.
 

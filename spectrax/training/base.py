@@ -47,9 +47,10 @@ class AbstractDMFT(eqx.Module):
         """Time of one step."""
         return 1.0
 
-    def coupling(self, step: int | Int[Array, ""]) -> Float[Array, "p q"] | None:
-        """Coupling of the spikes after so many steps; None: that of the optimizer."""
-        del step
+    @property
+    def coupling(self) -> Float[Array, "*batch q q"] | None:
+        """Given coupling of the spikes; None: that of the optimizer."""
+        return None
 
     def matrix(self, network: Network, name: str) -> Float[Array, "rows cols"]:
         """A random matrix of a finite network."""

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from spectrax import _check
 from spectrax.program.finite import Network
@@ -98,10 +98,10 @@ class CoupledSpikeModel(AbstractDMFT):
         """Whether every hyperparameter is in its domain."""
         return (self.aspect > 0) & (self.sigma > 0) & jnp.isfinite(self.aspect * self.sigma)
 
-    def coupling(self, step: int | Int[Array, ""]) -> Float[Array, "q q"]:
-        """The coupling of the first spikes."""
-        made = jnp.arange(self.num_steps) < step
-        return jnp.where(made[:, None] & made[None, :], self.K, 0.0)
+    @property
+    def coupling(self) -> Float[Array, "*batch q q"]:
+        """The coupling K, which no optimizer makes."""
+        return self.K
 
     def program(self, ops, t) -> None:
         """Fields of the spike t."""

@@ -47,8 +47,8 @@ def solve(
         A `Solution`. After a divergence everything before it is intact.
 
     Raises:
-        ValueError: if a hyperparameter is in single precision, or if the model is nonlinear and
-            there is no `SampledLimit`.
+        ValueError: if a hyperparameter is in single precision, if the model is nonlinear and there
+            is no `SampledLimit`, or if it is a batch of models (`jax.vmap(solve)` takes those).
         RuntimeError: if the training diverges (names the step).
 
     Examples:
@@ -60,7 +60,11 @@ def solve(
 
     Source: theory page, section 3.2.
     """
-    _kind.model(model)
+    if jnp.ndim(_kind.model(model).sigma):
+        raise ValueError(
+            f"Argument `model` must be one model, got a batch of shape {jnp.shape(model.sigma)}; "
+            "use `jax.vmap(solve)`."
+        )
     leaves = [
         x
         for x in jax.tree.leaves(model)

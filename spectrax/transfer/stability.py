@@ -10,6 +10,7 @@ import optimistix as optx
 from jaxtyping import Array, Float, Int
 
 from spectrax import _check, _kind, _show
+from spectrax.seam import over_batches
 from spectrax.solution import RESULTS, Solution
 from spectrax.spectrum.kernel import ntk_path, ntk_top
 from spectrax.spectrum.nested_products import NestedProducts
@@ -47,6 +48,7 @@ class Stability(eqx.Module):
         return sentence
 
 
+@over_batches
 def stability(solution: Solution, *, kernel: str | None = None, num: int = 24) -> Stability:
     r"""Sharpness along a training against the largest stable one.
 

@@ -64,6 +64,16 @@ def test_after_the_last_update_is_one_step_of_a_longer_training():
     np.testing.assert_allclose(sx.ntk_top(short, 5), sx.ntk_top(long, 5), rtol=1e-10)
 
 
+@pytest.mark.parametrize(("depth", "kernel"), [(1, "population"), (2, "train")])
+def test_a_traced_step_is_the_concrete_one(depth, kernel):
+    """The last one too, for which the tapes have no row of fields."""
+    solution = solved(depth, 5, 0.03, 4.0)
+    traced = jax.jit(lambda step: sx.ntk_top(solution, step, kernel=kernel))
+    steps = [0, 4, 5]
+    concrete = [sx.ntk_top(solution, step, kernel=kernel) for step in steps]
+    np.testing.assert_allclose([traced(step) for step in steps], concrete, rtol=1e-9)
+
+
 def test_samples_without_number_see_the_population():
     """The difference falls like the root of D/P."""
     gaps = []
@@ -123,8 +133,9 @@ def test_bad_requests():
     solution = solved(1, 3, 0.1, 4.0, data="online")
     with pytest.raises(ValueError, match="`kernel` must be 'population' for online data"):
         sx.ntk_top(solution, 2, kernel="train")
-    with pytest.raises(ValueError, match="`step` must be between 0 and 3, got 4"):
-        sx.ntk_top(solution, 4)
+    for function in (sx.ntk_top, sx.ntk_law):
+        with pytest.raises(ValueError, match="`step` must be an integer between 0 and 3, got 4"):
+            function(solution, 4)
     with pytest.raises(ValueError, match="`kernel` must be 'population' or 'train', got 'test'"):
         sx.ntk_path(solution, kernel="test")
     with pytest.raises(ValueError, match="`solution` must have one class, got 2"):

@@ -46,6 +46,29 @@ def test_spiked_wigner(theta):
         assert found.location[0] == 2 * sigma and overlap == 0
 
 
+@pytest.mark.parametrize("theta", [2.5, -1.7, 0.9])
+def test_the_margin_is_that_of_the_outlier_farthest_out(theta):
+    sigma = 1.1
+    spikes = sx.SymmetricSpikes(ONE, NONE, theta * ONE, sigma)
+    np.testing.assert_allclose(sx.margin(spikes), abs(theta) - sigma, rtol=1e-12)
+
+
+def test_margins_of_one_step_and_of_a_path_are_one_function():
+    """Anti-Hebbian learning: the outlier leaves below, Hebbian: above."""
+    for kappa, dt, mu in ((2.0, 0.2, 0.0), (-1.0, 0.1, 1.0)):
+        solution = sx.solve(sx.AntiHebbian(12, dt=dt, mu=mu, kappa=kappa))
+        path = sx.margin_path(solution.weights(0))
+        each = [sx.margin(sx.spikes(solution, 0, step)) for step in range(13)]
+        np.testing.assert_allclose(each, path, rtol=1e-9)
+        side = "below" if kappa > 0 else "above"
+        escaped = sx.outlier_path(solution.weights(0), side=side).escaped[:, 0]
+        np.testing.assert_array_equal(path > 0, escaped)
+        assert escaped[-1] and not escaped[1]
+        strengths = sx.strength_path(solution.weights(0))[:, 0]
+        each = [sx.strengths(sx.spikes(solution, 0, step), 1)[0] for step in range(13)]
+        np.testing.assert_allclose(strengths, each, rtol=1e-9, atol=1e-12)
+
+
 def test_outliers_and_overlaps_of_coupled_spikes():
     """tanh of a Gaussian: C and R by quadrature, against matrices of 800."""
     spikes, K = tanh_symmetric()

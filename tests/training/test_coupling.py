@@ -1,5 +1,6 @@
 """Result 1 as a tool: outliers of matrices with spikes coupled by given functions."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from differences import central_differences
 
 import spectrax as sx
+from spectrax.cli.report import layer_report
 
 LIMIT = sx.SampledLimit(8192, key=jax.random.key(0))
 
@@ -71,6 +73,67 @@ def test_more_spikes_than_one_tape_is_long():
 
     split = strength(100, [1.0] + [1 / 99] * 99)
     np.testing.assert_allclose(split, strength(2, [1.0, 1.0]), rtol=1e-6)
+
+
+def sampled_images(step, size=1200, seeds=6):
+    """f = tanh(3 W0 e): top eigenvalues of matrices with `step` equal spikes, written out."""
+    found = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        W, e = rng.normal(size=(size, size)) / np.sqrt(size), rng.normal(size=size)
+        e = e * np.sqrt(size) / np.linalg.norm(e)
+        W = W + step * np.outer(np.tanh(3 * W @ e), e) / size
+        v = e
+        for _ in range(60):
+            v = W.T @ (W @ v)
+            v = v / np.linalg.norm(v)
+        found.append(np.sum((W @ v) ** 2))
+    return np.mean(found), np.std(found, ddof=1) / np.sqrt(seeds)
+
+
+def test_every_route_knows_the_coupling():
+    """The same spike twice: outliers, paths, escape and comparison are of one matrix."""
+    model = sx.CoupledSpikeModel(
+        2, H=lambda k, xi, x: x[0], G=lambda k, chi, y: jnp.tanh(3 * chi[k]), aspect=1.0
+    )
+    solution = sx.solve(model, interpreter=sx.SampledLimit(1024, key=jax.random.key(0)))
+    weights = solution.weights(0)
+    each = [sx.outliers(sx.spikes(solution, 0, step), 1) for step in range(3)]
+    path = sx.outlier_path(weights, 1)
+    for name in ("location", "escaped", "strength"):
+        rows = [getattr(x, name) for x in each]
+        np.testing.assert_allclose(getattr(path, name), rows, rtol=1e-9)
+    assert path.escaped[:, 0].tolist() == [False, True, True]
+    np.testing.assert_allclose(sx.strength_path(weights), path.strength, rtol=1e-12)
+    margins = sx.margin_path(weights)
+    np.testing.assert_allclose(margins, path.strength[:, 0] - 1, rtol=1e-9)
+    np.testing.assert_allclose(sx.escape_time(solution, 0), 1 / (1 + margins[1]), rtol=1e-9)
+    report = layer_report(weights, 1, 2)
+    np.testing.assert_allclose(report.location, path.location, rtol=1e-12)
+    for step in (1, 2):
+        mean, stderr = sampled_images(step)
+        assert stderr < 0.02 * mean and abs(mean - path.location[step, 0]) < 4 * stderr
+
+
+def test_a_comparison_has_the_outlier_and_sees_a_wrong_coupling():
+    model = tanh_spikes(0.5, 1.0, 1.5)
+    interpreter = sx.SampledLimit(1024, key=jax.random.key(0))
+    ensemble = sx.simulate(model, 300, key=jax.random.key(1), num_seeds=6, spectrum_steps=(1, 3))
+    solution = sx.solve(ensemble.model, interpreter=interpreter)
+    assert np.abs(sx.compare(solution, ensemble).deviations["outliers of W0"]).max() < 4
+    wrong = eqx.tree_at(lambda s: s.model.K, solution, 1.3 * model.K)
+    other = eqx.tree_at(lambda e: e.model.K, ensemble, 1.3 * model.K)
+    assert np.abs(sx.compare(wrong, other).deviations["outliers of W0"]).max() > 10
+
+
+def test_no_krylov_probe_and_no_compression_of_given_spikes():
+    """Their coupling is no step of the program, which would probe the bare matrix."""
+    model = sx.CoupledSpikeModel(1, H=lambda k, xi, x: x[0], G=lambda k, chi, y: y[0], aspect=1.0)
+    solution = sx.solve(model, interpreter=sx.SampledLimit(64, key=jax.random.key(0)))
+    with pytest.raises(ValueError, match="`solution` must be of trained rectangular weights"):
+        sx.krylov(solution, 0, 1)
+    with pytest.raises(ValueError, match="`weights` must be TrainedWeights, got a CoupledWeights"):
+        sx.compress(solution.weights(0))
 
 
 def test_independent_spikes_are_classical():

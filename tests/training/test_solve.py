@@ -201,6 +201,43 @@ def test_vmap_of_solve_over_models():
     np.testing.assert_allclose(solutions.test_loss[2], single.test_loss, rtol=1e-10)
 
 
+def same(many, ones, rtol=1e-9):
+    """A batch of results is the results one by one, leaf by leaf."""
+    for i, one in enumerate(ones):
+        for ours, theirs in zip(jax.tree.leaves(many), jax.tree.leaves(one), strict=True):
+            np.testing.assert_allclose(ours[i], theirs, rtol=rtol, atol=1e-10)
+
+
+def test_attributes_and_spectra_of_a_batch_are_those_of_its_elements():
+    nus = (0.5, 2.0)
+    build = partial(model_at, depth=2)
+    models = eqx.filter_vmap(lambda nu: build(POINT.at[1].set(nu)))(jnp.array(nus))
+    batch = jax.jit(jax.vmap(sx.solve))(models)
+    ones = [sx.solve(build(POINT.at[1].set(nu))) for nu in nus]
+    assert batch.layers == ones[0].layers and batch.num_layers == 2
+    assert batch.message == "2 of 2: The training was solved."
+    for name in ("Ch", "Cg", "Rh", "Rg"):
+        same(getattr(batch.order, name), [getattr(one.order, name) for one in ones])
+    same(batch.weights(1), [one.weights(1) for one in ones])
+    for function in (
+        lambda s: sx.spikes(s, 0, 5),
+        lambda s: sx.outliers(sx.spikes(s, 1, T), 2),
+        lambda s: sx.transfer_matrix(sx.spikes(s, 1, 5)),
+        lambda s: sx.margin_path(s.weights(0)),
+        lambda s: sx.escape_time(s, 1),
+    ):
+        same(function(batch), [function(one) for one in ones])
+
+
+def test_what_has_no_meaning_for_a_batch_is_refused():
+    models = eqx.filter_vmap(lambda nu: model_at(POINT.at[1].set(nu)))(jnp.array([0.5, 2.0]))
+    with pytest.raises(ValueError, match=r"`model` must be one model, got a batch of shape \(2,\)"):
+        sx.solve(models)
+    batch = jax.jit(jax.vmap(sx.solve))(models)
+    with pytest.raises(ValueError, match="`solution` must not be a batch; use `jax.vmap`"):
+        sx.ntk_law(batch, 2)
+
+
 def test_traced_bad_value_becomes_a_result_code():
     result = jax.jit(lambda nu: sx.solve(model_at(POINT.at[1].set(nu))).result)(-1.0)
     assert result == sx.RESULTS.invalid
