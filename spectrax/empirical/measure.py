@@ -8,97 +8,19 @@ from jax.typing import ArrayLike
 from scipy.special import ndtri
 
 from spectrax import _check
+from spectrax.empirical.controls import Controlled, control
+from spectrax.empirical.equalise import equalise
 from spectrax.empirical.fit import Fit, Levels, fit_sigma
 from spectrax.empirical.law import BulkLaw, location_stderr, spike_strength
 from spectrax.empirical.levels import DENSE, levels_of
 from spectrax.empirical.tracy_widom import noise_scales, tracy_widom_quantile
 from spectrax.empirical.unfold import unfold
+from spectrax.empirical.weight_spectrum import REGIMES, WeightSpectrum
 
 SMALLEST = 8  # below this dimension there is no bulk to speak of
 MOST = 0.1  # more eigenvalues than this fraction beyond the edge are no outliers of a bulk
 MISFIT = 0.05  # Kolmogorov–Smirnov distance of an unchanged bulk, at most; plus FINITE/p
 FINITE = 4.0  # of noise alone, p times the distance is about 2.2, in one of a hundred cases 3.4
-REGIMES = ("bulk", "bulk + outliers", "restructured bulk")
-
-
-@dataclasses.dataclass(frozen=True)
-class WeightSpectrum:
-    r"""What `measure_spectrum` returns; in double precision, k outliers, p = min(N, M).
-
-    Args:
-        shape: (N, M), outputs by inputs, kernels unfolded.
-        sigma, sigma_stderr: noise level: the random entries have variance σ²/M after the division
-            by √M (so that σ is the standard deviation of the entries themselves), and its error.
-        threshold: eigenvalue that pure noise exceeds with probability `rate`.
-        rate: false-outlier rate.
-        location, location_stderr: outliers, descending, and their standard errors, (k,).
-        strength, strength_stderr: effective strengths θ² and their standard errors, (k,).
-        top: largest eigenvalue.
-        ks: largest distance between the distribution functions of bulk and law.
-        regime: "bulk", "bulk + outliers" or "restructured bulk".
-        method: "dense" or "lanczos".
-        eigenvalues, weights: squared singular values of the divided array and what fraction of all
-            each one stands for, (p,); of "lanczos" the nodes of all random vectors.
-    """
-
-    shape: tuple[int, int]
-    sigma: float
-    sigma_stderr: float
-    threshold: float
-    rate: float
-    location: np.ndarray
-    location_stderr: np.ndarray
-    strength: np.ndarray
-    strength_stderr: np.ndarray
-    top: float
-    ks: float
-    regime: str
-    method: str
-    eigenvalues: np.ndarray
-    weights: np.ndarray
-
-    @property
-    def aspect(self) -> float:
-        """Rows per column, N/M."""
-        return self.shape[0] / self.shape[1]
-
-    @property
-    def law(self) -> BulkLaw:
-        """The fitted law of the bulk."""
-        return BulkLaw(self.aspect, self.sigma)
-
-    @property
-    def edge(self) -> float:
-        """Upper edge of the fitted law."""
-        return self.law.edges()[1]
-
-    @property
-    def beyond(self) -> int:
-        """Number of eigenvalues beyond the threshold.
-
-        Products resolve only the outermost of many: for "lanczos" and a restructured bulk this is
-        an estimate from the density, and `location` a part of them.
-        """
-        if self.regime != REGIMES[2] or self.method == "dense":
-            return len(self.location)
-        mass = float(np.sum(self.weights[self.eigenvalues > self.threshold]))
-        return max(len(self.location), round(mass * min(self.shape)))
-
-    def summary(self) -> dict:
-        """The numbers of one row of a table."""
-        return {
-            "rows": self.shape[0],
-            "cols": self.shape[1],
-            "aspect": self.aspect,
-            "sigma": self.sigma,
-            "sigma_stderr": self.sigma_stderr,
-            "edge": self.edge,
-            "threshold": self.threshold,
-            "outliers": self.beyond,
-            "top": self.top,
-            "ks": self.ks,
-            "regime": self.regime,
-        }
 
 
 def measure_spectrum(
@@ -108,6 +30,8 @@ def measure_spectrum(
     normalize: bool = True,
     rate: float = 1e-3,
     method: str = "auto",
+    unfolding: str = "auto",
+    controls: bool = True,
 ) -> WeightSpectrum:
     r"""Bulk, outliers and regime of a real weight array: a matrix or a convolution kernel.
 
@@ -120,14 +44,20 @@ def measure_spectrum(
     is its quantile. Outliers lie above the threshold; each one gives a strength $\theta^2$ by
     inverting $z=(\theta^2+\sigma^2)(\theta^2+\alpha_W\sigma^2)/\theta^2$.
 
+    Outliers are asked whether noise would show them too (`spectrax.empirical.controls`): noise with
+    the same means of rows and columns, with the same magnitudes of all entries (so the same uneven
+    rows and columns, the same large entries). Those that do not survive are listed with the reason.
+
     Regime: "restructured bulk" if the Kolmogorov–Smirnov distance of the rest from its law exceeds
     0.05 + 4/p (noise alone stays below 4/p; the 0.05 are a convention), or if more than a tenth of
     all eigenvalues lie beyond the threshold (they then count as bulk in the fit); otherwise
-    "bulk + outliers" or "bulk".
+    "bulk + outliers" if an outlier survives, or "bulk". A restructured bulk is measured once more
+    with rows and columns equalised.
 
     Args:
-        array: (out, in) or (out, in, height, width) with "out_in", (in, out) or (height, width, in,
-            out) with "in_out"; of any real type. Kernels are unfolded by `unfold`.
+        array: (out, in) or a kernel (out, in, …space) with "out_in", (in, out) or (…space, in, out)
+            with "in_out"; of any floating type. Integers are refused: they are codes of quantised
+            weights, or no weights. Rows and columns of zeros are left out, and counted.
         layout: "out_in" (PyTorch, this package) or "in_out" (Flax).
         normalize: divide by √M (M = columns of the matrix), so that σ is the standard deviation of
             the entries. False for arrays that are divided already.
@@ -135,6 +65,9 @@ def measure_spectrum(
         method: "dense": all eigenvalues, double precision. "lanczos": products only, single
             precision; σ and the density then carry the error of 16 random vectors, which widens the
             threshold. "auto": dense up to a smaller dimension of 2048.
+        unfolding: of kernels, see `unfold`.
+        controls: make the controls. They cost nothing where there is nothing beyond the edge,
+            otherwise about as much as the rest, three times as much for many outliers.
 
     Returns:
         A `WeightSpectrum`. Error bars of outliers are those of Gaussian noise around a fixed spike;
@@ -157,34 +90,77 @@ def measure_spectrum(
     """
     _check.one_of("method", method, ("auto", "dense", "lanczos"))
     _check.between("rate", rate, 1e-9, 1.0)
-    W = _matrix(array, layout)
+    W, dropped = _matrix(array, layout, unfolding)
+    found = _measure(W, normalize, rate, method, controls)
+    if found.restructured and controls:
+        inner = _measure(equalise(W)[0], True, rate, method, controls)
+        found = dataclasses.replace(found, equalised=inner)
+    return dataclasses.replace(found, dropped=dropped)
+
+
+def _measure(W: np.ndarray, normalize: bool, rate: float, method: str, controls: bool):
+    """A matrix without rows or columns of zeros."""
     if method == "auto":
         method = "dense" if min(W.shape) <= DENSE else "lanczos"
     levels = levels_of(W, method)
-    if not normalize:
-        levels = dataclasses.replace(
-            levels, nodes=levels.nodes * W.shape[1], trace=levels.trace * W.shape[1]
-        )
-    return _describe(levels, *_fit(levels, rate), rate, method)
+    unit = 1.0 if normalize else float(W.shape[1])  # of the eigenvalues that are reported
+    fit, threshold = _fit(levels, rate)
+    location = levels.above(threshold)
+    ks = _distance(levels, BulkLaw(W.shape[0] / W.shape[1], fit.sigma), threshold)
+    crowded = max(len(location) / levels.small, _mass_above(levels, threshold)) > MOST
+    answer, state = None, "nothing to control"
+    if crowded or ks > MISFIT + FINITE / levels.small:
+        regime, state = REGIMES[2], "no law to compare with"
+    elif len(location) == 0:
+        regime = REGIMES[0]
+    elif not controls:
+        regime, state = REGIMES[1], "switched off"
+    else:
+        # Removing the large from the small costs digits, which large matrices cannot afford.
+        size = np.float64 if levels.small <= DENSE else np.float32
+        answer = control(_divided(W.astype(size)), location, threshold, fit.sigma)
+        regime, state = REGIMES["" in answer.reasons], "made"
+    found = _describe(levels, fit, threshold, rate, method, answer)
+    return _rescaled(dataclasses.replace(found, ks=ks, regime=regime, controls=state), unit)
 
 
-def _matrix(array: ArrayLike, layout: str) -> np.ndarray:
-    """The unfolded array as a finite, real floating matrix of some size."""
+def _matrix(array: ArrayLike, layout: str, unfolding: str) -> tuple[np.ndarray, tuple[int, int]]:
+    """The unfolded array as a finite floating matrix of some size; what zeros were left out."""
     array = np.asarray(array)
-    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
+    if array.dtype.kind in "iub":
+        raise ValueError(
+            f"Argument `array` must hold floating-point weights, got {array.dtype}: multiply codes "
+            f"of quantised weights by their scale first."
+        )
+    if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(f"Argument `array` must hold real numbers, got {array.dtype}.")
-    W = unfold(array, layout)
+    W = unfold(array, layout, unfolding)
     if W.dtype not in (np.float32, np.float64):
         W = W.astype(np.float64 if W.dtype.itemsize > 2 else np.float32)  # exact
-    if min(W.shape) < SMALLEST:
-        raise ValueError(
-            f"Argument `array` must be at least {SMALLEST} by {SMALLEST}, got {W.shape}."
-        )
+    _check_size(W)
     if not np.isfinite(W).all():
         raise ValueError("Argument `array` must be finite, got NaN or infinite entries.")
-    if not W.any():
+    rows, cols = W.any(1), W.any(0)
+    if not rows.any():
         raise ValueError("Argument `array` must not be zero everywhere.")
-    return W
+    dropped = (int(np.sum(~rows)), int(np.sum(~cols)))
+    if any(dropped):
+        W = W[rows][:, cols]
+        _check_size(W, " without its rows and columns of zeros")
+    return W, dropped
+
+
+def _check_size(W: np.ndarray, what: str = "") -> None:
+    """A bulk has to be there."""
+    if min(W.shape) < SMALLEST:
+        raise ValueError(
+            f"Argument `array` must be at least {SMALLEST} by {SMALLEST}{what}, got {W.shape}."
+        )
+
+
+def _divided(W: np.ndarray) -> np.ndarray:
+    """W / √columns, also where products of tiny entries would vanish."""
+    return W / W.dtype.type(np.sqrt(W.shape[1]))
 
 
 def _fit(levels: Levels, rate: float) -> tuple[Fit, float]:
@@ -218,40 +194,49 @@ def _mass_above(levels: Levels, threshold: float) -> float:
     return float(np.mean(np.sum(levels.weights * (levels.nodes > threshold), axis=1)))
 
 
-def _describe(levels: Levels, fit: Fit, threshold, rate, method) -> WeightSpectrum:
-    """Outliers with errors, distance of the rest from its law, regime."""
-    sigma, stderr = fit.sigma, fit.stderr
-    shape = (levels.rows, levels.cols)
-    aspect, p = shape[0] / shape[1], min(shape)
-    location = levels.above(threshold)
+def _describe(levels: Levels, fit: Fit, threshold, rate, method, answer: Controlled | None):
+    """Outliers that survived, with errors; the others with their reasons."""
+    sigma, stderr, shape = fit.sigma, fit.stderr, (levels.rows, levels.cols)
+    aspect, location = shape[0] / shape[1], levels.above(threshold)
+    reasons = [""] * len(location) if answer is None else answer.reasons
+    kept = np.array([not reason for reason in reasons], bool)
+    rejected, location = location[~kept], location[kept]
     strength = spike_strength(location, aspect, sigma)
     # dz/dθ² and, at fixed θ², dz/dσ²: what the error of σ does to a strength.
     slope = 1 - aspect * sigma**4 / strength**2
     noise = location_stderr(strength, aspect, sigma, shape[1])
     by_sigma = (1 + aspect + 2 * aspect * sigma**2 / strength) * 2 * sigma * stderr
-    ks = _distance(levels, BulkLaw(aspect, sigma), threshold)
-    crowded = max(len(location) / p, _mass_above(levels, threshold)) > MOST
-    if crowded or ks > MISFIT + FINITE / p:
-        regime = REGIMES[2]
-    else:
-        regime = REGIMES[1] if len(location) else REGIMES[0]
     return WeightSpectrum(
-        shape,
-        sigma,
-        stderr,
-        threshold,
-        rate,
-        location,
-        noise,
-        strength,
-        np.hypot(noise, by_sigma) / slope,
-        float(levels.nodes.max()),
-        ks,
-        regime,
-        method,
-        levels.nodes.ravel(),
-        levels.weights.ravel() / len(levels.nodes),
+        shape=shape,
+        sigma=sigma,
+        sigma_stderr=stderr,
+        threshold=threshold,
+        rate=rate,
+        location=location,
+        location_stderr=noise,
+        strength=strength,
+        strength_stderr=np.hypot(noise, by_sigma) / slope,
+        rejected=rejected,
+        reasons=tuple(reason for reason in reasons if reason),
+        controls="",
+        left=np.zeros((0, shape[0])) if answer is None else answer.left[kept],
+        right=np.zeros((0, shape[1])) if answer is None else answer.right[kept],
+        top=float(levels.nodes.max()),
+        ks=0.0,
+        regime="",
+        method=method,
+        eigenvalues=levels.nodes.ravel(),
+        weights=levels.weights.ravel() / len(levels.nodes),
     )
+
+
+def _rescaled(found: WeightSpectrum, unit: float) -> WeightSpectrum:
+    """The same for the matrix times √unit."""
+    squares = ("threshold", "location", "location_stderr", "strength", "strength_stderr")
+    squares += ("rejected", "top", "eigenvalues")
+    changed = {name: getattr(found, name) * unit for name in squares}
+    roots = {name: getattr(found, name) * unit**0.5 for name in ("sigma", "sigma_stderr")}
+    return dataclasses.replace(found, **changed, **roots)
 
 
 def _distance(levels: Levels, law: BulkLaw, threshold: float) -> float:

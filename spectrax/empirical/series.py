@@ -7,7 +7,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from spectrax import _check
-from spectrax.empirical.measure import WeightSpectrum, measure_spectrum
+from spectrax.empirical.measure import measure_spectrum
+from spectrax.empirical.weight_spectrum import WeightSpectrum
 
 
 @dataclasses.dataclass(frozen=True)

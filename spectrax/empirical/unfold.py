@@ -1,45 +1,89 @@
 """Convolution kernels as matrices."""
 
+import math
+
 import numpy as np
 
 from spectrax import _check
 
 LAYOUTS = ("out_in", "in_out")
+UNFOLDINGS = ("auto", "square", "flat", "tall")
+DEGENERATE = 0.5  # of the best smaller side: below it, "auto" gives the square unfolding up
 
 
-def unfold(array, layout: str = "out_in") -> np.ndarray:
-    r"""A weight array as a matrix of outputs by inputs; kernels by their square unfolding.
+def unfold(array, layout: str = "out_in", unfolding: str = "square") -> np.ndarray:
+    r"""A weight array as a matrix of outputs by inputs; kernels by one of three unfoldings.
 
-    $$W_{(o, i), (c, j)} = k_{o c i j}$$
+    $$W_{(o, i), (c, j)} = k_{o c i j}\ \text{(square)}, \qquad
+      W_{o, (c, i, j)} = k_{o c i j}\ \text{(flat)}, \qquad
+      W_{(o, i, j), c} = k_{o c i j}\ \text{(tall)}$$
 
-    One spatial index goes with the output channels, the other with the input channels, so that a
-    square kernel with as many channels in as out is a square matrix.
+    In the square one, one spatial index goes with the output channels, the other with the input
+    channels, so that a square kernel with as many channels in as out is a square matrix. Kernels of
+    a single spatial axis have no second index j: their square unfolding is the tall one.
 
     Args:
-        array: a matrix or a two-dimensional convolution kernel. "out_in": (out, in) or
-            (out, in, height, width), as in PyTorch and in this package; "in_out": (in, out) or
-            (height, width, in, out), as in Flax.
+        array: a matrix or a convolution kernel of one or two spatial axes. "out_in": (out, in),
+            (out, in, length) or (out, in, height, width), as in PyTorch and in this package;
+            "in_out": (in, out), (length, in, out) or (height, width, in, out), as in Flax.
         layout: which of the two.
+        unfolding: "square", "flat", "tall", or "auto": the square one, unless its smaller side is
+            less than half of what another one has (patch embeddings, kernels of a few channels).
 
     Returns:
-        The matrix: (out, in) or (out · height, in · width), of the array's own type.
+        The matrix, of the array's own type: (out, in), or for kernels (out · height, in · width),
+        (out, in · height · width), (out · height · width, in).
 
     Raises:
-        ValueError: if the array has neither two nor four axes, or the layout is unknown.
+        ValueError: if the array has not two to four axes, or a name is unknown.
 
     Examples:
         >>> import numpy as np
         >>> from spectrax import unfold
         >>> unfold(np.zeros((3, 3, 16, 32)), "in_out").shape
         (96, 48)
+        >>> unfold(np.zeros((768, 3, 16, 16)), unfolding="auto").shape  # patches: not 12288 × 48
+        (768, 768)
     """
     _check.one_of("layout", layout, LAYOUTS)
+    _check.one_of("unfolding", unfolding, UNFOLDINGS)
     array = np.asarray(array)
-    if array.ndim not in (2, 4):
-        raise ValueError(f"Argument `array` must have 2 or 4 axes, got shape {array.shape}.")
+    if array.ndim not in (2, 3, 4):
+        raise ValueError(f"Argument `array` must have 2, 3 or 4 axes, got shape {array.shape}.")
     if layout == "in_out":
-        array = array.T if array.ndim == 2 else array.transpose(3, 2, 0, 1)
-    if array.ndim == 2:
-        return array
-    out, cols, height, width = array.shape
-    return array.transpose(0, 2, 1, 3).reshape(out * height, cols * width)
+        array = np.moveaxis(array, (-1, -2), (0, 1))
+    if unfolding == "auto":
+        unfolding = _least_degenerate(array.shape)
+    out, cols, *space = array.shape
+    if unfolding == "flat" or not space:
+        return array.reshape(out, -1)
+    if unfolding == "tall" or len(space) == 1:
+        return np.moveaxis(array, 1, -1).reshape(-1, cols)
+    return array.transpose(0, 2, 1, 3).reshape(out * space[0], cols * space[1])
+
+
+def unfolded_shape(shape, layout: str = "out_in", unfolding: str = "auto") -> tuple[int, int]:
+    """Shape of the matrix that `unfold` makes, without the array."""
+    shape = tuple(shape)
+    if layout == "in_out":
+        shape = (shape[-1], shape[-2], *shape[:-2])
+    name = _least_degenerate(shape) if unfolding == "auto" else unfolding
+    return _shapes(shape)[name]
+
+
+def _shapes(shape) -> dict[str, tuple[int, int]]:
+    """Shape of each unfolding of (out, in, …space)."""
+    out, cols, *space = shape
+    size, first = math.prod(space), space[0] if space else 1
+    return {
+        "square": (out * first, cols * (size // first if first else 0)),
+        "flat": (out, cols * size),
+        "tall": (out * size, cols),
+    }
+
+
+def _least_degenerate(shape) -> str:
+    """The square unfolding, unless its smaller side is far below the best one."""
+    sides = {name: min(sides) for name, sides in _shapes(shape).items()}
+    best = max(sides, key=lambda name: sides[name])
+    return "square" if sides["square"] >= DEGENERATE * sides[best] else best
