@@ -4,6 +4,7 @@ import dataclasses
 import fnmatch
 import math
 import pathlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,8 +13,14 @@ import ml_dtypes
 import numpy as np
 
 from spectrax._memory import host_memory
+from spectrax.checkpoints.quantised import companions, dequantise, is_code
+from spectrax.empirical.unfold import unfolded_shape
 
 SHARE = 1 / 8  # of the free memory for one array: measuring needs up to seven copies of bfloat16
+
+STACKED = "3 axes, no kernel: stacked matrices"
+LONGEST = 64  # of a kernel of one spatial axis: a longer third axis is no kernel's
+OPTIMISER = re.compile(r"(^|[/.])(optimizer|optim|opt_state|exp_avg|exp_avg_sq|momentum_buffer)\b")
 
 
 class CheckpointError(ValueError):
@@ -50,6 +57,9 @@ class Checkpoint:
         sizes: bytes of each array once read.
         load: reads one array; call `read` instead.
         broken: what is wrong with arrays that have no shape, by name.
+        dtypes: type of each array, where the format says it beforehand.
+        layouts: order of the axes, "out_in" or "in_out", where the format knows it.
+        scales: names of scale and zero point, and axis, of codes whose file says so itself.
     """
 
     path: pathlib.Path
@@ -57,6 +67,20 @@ class Checkpoint:
     sizes: dict[str, int]
     load: Callable[[str], np.ndarray]
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
+    dtypes: dict[str, str] = dataclasses.field(default_factory=dict)
+    layouts: dict[str, str] = dataclasses.field(default_factory=dict)
+    scales: dict[str, tuple[str, str | None, int]] = dataclasses.field(default_factory=dict)
+
+    def layout(self, name: str) -> str:
+        """Order of the axes of one array: as the file says, or by its name (`layout_of`)."""
+        return self.layouts.get(name) or layout_of(name)
+
+    def scale(self, name: str) -> tuple[str, str | None, int] | None:
+        """Names of the scale and of the zero point of quantised weights, and their axis."""
+        if name in self.scales:
+            return self.scales[name]
+        found = companions(name, self.shapes)
+        return None if found is None else (*found, 0)
 
     def read(self, name: str) -> np.ndarray:
         """One array.
@@ -80,24 +104,70 @@ class Checkpoint:
                 f"more than an eighth of the free memory."
             )
         with reading(self.path, f"array {name!r} of "):
-            return _real(np.asarray(self.load(name)))
+            array = _real(np.asarray(self.load(name)))
+            found = self.scale(name) if is_code(array.dtype.name) else None
+            if found is None:
+                return array
+            scale, zero, axis = found
+            return dequantise(array, self.load(scale), zero and self.load(zero), axis)
 
-    def select(self, patterns: Sequence[str] = ("*",), smallest: int = 32) -> list[str]:
-        """Names of the weights: matrices and two-dimensional kernels that match a pattern.
+    def select(self, patterns: Sequence[str] = ("*",), smallest: int = 32, **options) -> list[str]:
+        """Names of the weights: matrices and kernels that match a pattern.
 
         Args:
             patterns: shell patterns for the whole name, such as "*attention*kernel"; any may match.
             smallest: arrays that make a matrix with fewer rows or columns are left out.
+            options: `layout` ("auto": see `layout`) and `unfolding` of kernels.
 
         Returns:
             The names, in the order of the file.
         """
-        return [
-            name
-            for name, shape in self.shapes.items()
-            if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-            and _is_weight(shape, layout_of(name), smallest)
-        ]
+        reasons = self.skipped(patterns, smallest, **options)
+        return [name for name in self.shapes if name not in reasons]
+
+    def skipped(
+        self,
+        patterns: Sequence[str] = ("*",),
+        smallest: int = 32,
+        *,
+        layout: str = "auto",
+        unfolding: str = "auto",
+    ) -> dict[str, str]:
+        """What `select` leaves out, and why: every other array of the checkpoint.
+
+        Args:
+            patterns: as for `select`.
+            smallest: as for `select`.
+            layout: order of the axes of all arrays, or "auto".
+            unfolding: of kernels.
+
+        Returns:
+            A reason for each name, such as "1 axis" or "no match".
+        """
+        scales = {x for name in self.shapes if self._coded(name) for x in self.scale(name) or ()}
+        reasons = dict(self.broken)
+        for name, shape in self.shapes.items():
+            order = self.layout(name) if layout == "auto" else layout
+            if not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+                reasons[name] = "no match"
+            elif name in scales:
+                reasons[name] = "scale or zero point of quantised weights"
+            elif patterns == ("*",) and OPTIMISER.search(name):
+                reasons[name] = "state of the optimiser"
+            elif len(shape) not in (2, 3, 4):
+                reasons[name] = f"{len(shape)} ax{'i' if len(shape) == 1 else 'e'}s"
+            elif len(shape) == 3 and _spatial(shape, order) > LONGEST:
+                reasons[name] = STACKED
+            elif min(sides := unfolded_shape(shape, order, unfolding)) < smallest:
+                reasons[name] = f"matrix smaller than {smallest}, {sides[0]} × {sides[1]}"
+            elif self._coded(name) and not self.dtypes[name].startswith("float8"):
+                if self.scale(name) is None:
+                    reasons[name] = f"{self.dtypes[name]} without a scale: codes, or no weights"
+        return reasons
+
+    def _coded(self, name: str) -> bool:
+        """Whether an array is known to hold codes of quantised weights."""
+        return is_code(self.dtypes.get(name, ""))
 
 
 def layout_of(name: str) -> str:
@@ -106,11 +176,9 @@ def layout_of(name: str) -> str:
     return "in_out" if last == "kernel" else "out_in"
 
 
-def _is_weight(shape: tuple[int, ...], layout: str, smallest: int) -> bool:
-    if len(shape) == 4:
-        a, b, c, d = shape
-        shape = (a * c, b * d) if layout == "out_in" else (a * d, b * c)
-    return len(shape) == 2 and min(shape) >= smallest
+def _spatial(shape: tuple[int, ...], layout: str) -> int:
+    """Length of a kernel of one spatial axis."""
+    return shape[-1] if layout == "out_in" else shape[0]
 
 
 def _real(array: np.ndarray) -> np.ndarray:

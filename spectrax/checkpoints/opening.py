@@ -8,17 +8,27 @@ import numpy as np
 
 from spectrax.checkpoints.base import Checkpoint, CheckpointError, reading
 from spectrax.checkpoints.files import open_msgpack, open_npz, open_safetensors
+from spectrax.checkpoints.folders import open_sharded, weights_in
+from spectrax.checkpoints.onnx_files import open_onnx
 from spectrax.checkpoints.orbax import open_orbax
+from spectrax.checkpoints.pytorch import open_torch
 
-READERS = {".npz": open_npz, ".safetensors": open_safetensors, ".msgpack": open_msgpack}
+READERS = {
+    ".npz": open_npz,
+    ".safetensors": open_safetensors,
+    ".msgpack": open_msgpack,
+    ".onnx": open_onnx,
+    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), open_torch),
+}
 
 
 def open_checkpoint(path: str | pathlib.Path) -> Checkpoint:
     """Names and shapes of the arrays in a checkpoint; `.read(name)` reads one.
 
     Args:
-        path: an `.npz`, `.safetensors` or (Flax) `.msgpack` file, or the folder of an Orbax
-            checkpoint.
+        path: an `.npz`, `.safetensors`, (Flax) `.msgpack`, (PyTorch) `.pt`, `.pth`, `.bin`, `.ckpt`
+            or `.onnx` file, the index of shards (`model.safetensors.index.json`), a folder in which
+            Hugging Face's names are found, or the folder of an Orbax checkpoint.
 
     Returns:
         A `Checkpoint`.
@@ -38,9 +48,12 @@ def open_checkpoint(path: str | pathlib.Path) -> Checkpoint:
     path = pathlib.Path(path)
     with reading(path):
         if path.is_dir():
-            return open_orbax(path)
+            inside = weights_in(path)
+            return open_orbax(path) if inside is None else open_checkpoint(inside)
         if not path.is_file():
             raise CheckpointError(f"There is no file {str(path)!r}.")
+        if path.name.endswith(".index.json"):
+            return open_sharded(path, open_checkpoint)
         if path.suffix not in READERS:
             known = ", ".join(READERS)
             raise CheckpointError(
@@ -64,7 +77,7 @@ def find_snapshots(paths: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
             inside = [x for x in path.iterdir() if x.is_dir() and re.search(r"\d+$", x.name)]
         except OSError:
             inside = []  # a file, or not there: opening it says what is wrong
-        numbered = inside and not (path / "_METADATA").exists()
+        numbered = inside and not (path / "_METADATA").exists() and weights_in(path) is None
         found += sorted(inside, key=lambda x: number_of(x)) if numbered else [path]
     return found
 

@@ -12,8 +12,10 @@ examples:
   spectrax spectrum --pattern "*mlp*kernel" checkpoints/          (Orbax, all its steps)
   spectrax spectrum --steps 0,100,1000 a.npz b.npz c.npz --json
 
-Reads .npz, .safetensors, Flax .msgpack files and Orbax folders; never unpickles. Several files are
-snapshots of one training: each layer then gets outlier trajectories and an escape step.
+Reads .npz, .safetensors (shards too), PyTorch .pt .pth .bin (where PyTorch is installed), .onnx,
+Flax .msgpack, folders of Hugging Face and of Orbax; never unpickles. Several files are snapshots
+of one training: each layer then gets outlier trajectories and the snapshots between which the
+first one escaped. What is not measured is listed with the reason.
 Writes spectrum.csv (a row for each layer and file), spectrum.json (the same with outliers, their
 strengths and errors, parameters, versions), and for each layer a figure (.png, .pdf) and its
 data (.npz).
@@ -47,6 +49,17 @@ def add_parser(commands) -> None:
         help="order of the axes; auto: in_out (Flax) for names that end in kernel, else out_in",
     )
     group.add_argument(
+        "--unfold",
+        choices=("auto", "square", "flat", "tall"),
+        default="auto",
+        help="matrix of a kernel; auto: square unless that is far smaller on one side",
+    )
+    group.add_argument(
+        "--split",
+        action="store_true",
+        help="measure gates, queries, keys, values and stacked matrices one by one",
+    )
+    group.add_argument(
         "--divided",
         action="store_true",
         help="do not divide by the root of the number of columns: the weights are divided already",
@@ -72,6 +85,11 @@ def add_parser(commands) -> None:
         help="all eigenvalues, or products only; auto: products beyond 2048 rows and columns",
     )
     group.add_argument(
+        "--no-controls",
+        action="store_true",
+        help="count all outliers, also those that noise of the same entries would show",
+    )
+    group.add_argument(
         "--steps",
         type=options.numbers,
         help="training steps of the files: a,b,… (numbers in their names, or 0, 1, …)",
@@ -91,23 +109,26 @@ def run(args) -> int:
     jobs = spectrum_survey.jobs_of(survey, args)
     with session.progress(args, total=max(len(jobs), 1)) as bar:
         for job in jobs:
-            bar.set_description_str(job[2][-30:])
-            spectrum_survey.measure(survey, *job, args)
+            bar.set_description_str(job.name[-30:])
+            spectrum_survey.measure(survey, job, args)
             bar.update()
     for sentence in survey.problems:
         print(f"spectrax: {sentence}", file=sys.stderr)
     if not survey.layers:
         raise UsageError(
             "There are no weights to measure in these files; see --pattern, --min-size"
+            + spectrum_report.most_common_reasons(survey)
         )
-    chosen = ("pattern", "layout", "divided", "min_size", "rate", "method")
+    chosen = ("pattern", "layout", "unfold", "split", "divided", "min_size", "rate", "method")
+    chosen += ("no_controls",)
     record = {
         "command": "spectrum",
         "parameters": {name: getattr(args, name) for name in chosen},
-        "seed": 0,  # of the vectors of "lanczos"
+        "seed": 0,  # of the vectors of "lanczos" and of the controls
         "files": [str(path) for path in survey.paths],
         "steps": survey.steps,
         "layers": [spectrum_survey.layer(survey, name) for name in survey.layers],
+        "not_measured": survey.skipped,
         "problems": survey.problems,
         "versions": files.versions(),
     }

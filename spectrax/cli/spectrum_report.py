@@ -1,5 +1,6 @@
 """`spectrax spectrum` as files and in words."""
 
+import collections
 import csv
 import re
 
@@ -43,8 +44,12 @@ def write(folder, survey: Survey, record: dict, args) -> list[str]:
 def _cell(value) -> str:
     """A value in a table; several are separated by blanks."""
     if hasattr(value, "__len__") and not isinstance(value, str):
-        return " ".join(f"{x:.8g}" for x in value)
-    return f"{value:.8g}" if isinstance(value, float) else str(value)
+        return "; ".join(value) if value and isinstance(value[0], str) else _numbers(value)
+    return f"{value:.8g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _numbers(values) -> str:
+    return " ".join(f"{x:.8g}" for x in values)
 
 
 def _file_names(names) -> dict[str, str]:
@@ -59,24 +64,77 @@ def _file_names(names) -> dict[str, str]:
 
 
 def text(record: dict) -> str:
-    """The table for the terminal: the last snapshot of each layer."""
-    several = max(len(layer["snapshots"]) for layer in record["layers"]) > 1
-    head = ["layer", "shape", "aspect", "sigma", "edge", "outliers", "top", "KS", "regime"]
-    rows = [head + ["escape step"] * several]
-    for layer in record["layers"]:
-        last = layer["snapshots"][-1]
-        shape = f"{last['rows']} × {last['cols']}"
-        error = f"{last['sigma_stderr']:.1g}"
-        row = [layer["name"], shape, f"{last['aspect']:.3g}", f"{last['sigma']:.4g} ± {error}"]
-        row += [f"{last['edge']:.4g}", str(last["outliers"]), f"{last['top']:.4g}"]
-        row += [f"{last['ks']:.3f}", last["regime"]]
-        step = layer["escape_step"]
-        rows.append(row + ([f"{step:.4g}" if step < float("inf") else "never"] * several))
+    """The table for the terminal: the last snapshot of each layer, a sentence on each, the rest."""
+    layers = record["layers"]
+    several = any(layer["escape_bracket"] for layer in layers)
+    restructured = any(layer["snapshots"][-1]["sigma"] is None for layer in layers)
+    head = ["layer", "shape", "aspect", "sigma", "edge", "outliers", "rejected", "top", "KS"]
+    head += ["rank", "tail"] * restructured + ["regime"] + ["escape step"] * several
+    rows = [head, *(_row(layer, restructured, several) for layer in layers)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(x.ljust(width) for x, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+    sentences = [f"{layer['name']}: {_sentence(layer)}" for layer in layers]
     many = len(record["written"]) > 6
     names = record["written"][:5] + ["…"] if many else record["written"]
-    return "\n".join([*lines, "", "written: " + ", ".join(names)])
+    last = "written: " + ", ".join(names)
+    return "\n".join([*lines, "", *sentences, *_left_out(record["not_measured"]), "", last])
+
+
+def _row(layer: dict, restructured: bool, several: bool) -> list[str]:
+    """One layer of the table; a dash where a number would describe a law that does not hold."""
+    last = layer["snapshots"][-1]
+    row = [layer["name"], f"{last['rows']} × {last['cols']}", f"{last['aspect']:.3g}"]
+    if last["sigma"] is None:
+        row += ["–"] * 4
+    else:
+        row += [f"{last['sigma']:.4g} ± {last['sigma_stderr']:.1g}", f"{last['edge']:.4g}"]
+        row += [str(last["outliers"]), str(last["rejected"])]
+    row += [f"{last['top']:.4g}", f"{last['ks']:.3f}"]
+    if restructured:
+        row += [f"{last['effective_rank']:.0f}", f"{last['tail_exponent']:.2g}"]
+    return [*row, last["regime"]] + [bracket(layer["escape_bracket"])] * several
+
+
+def bracket(found: list[float] | None) -> str:
+    """Between which snapshots the first outlier escaped, in words."""
+    if found is None:
+        return "–"
+    before, after = found
+    if after == float("inf"):
+        return f"never up to {before:g}"
+    return f"{before:g} … {after:g}" if before > -float("inf") else f"before {after:g}"
+
+
+def _sentence(layer: dict) -> str:
+    """What the last snapshot says, and how many of its outliers the first one had."""
+    last = layer["snapshots"][-1]
+    old, count = last["from_start"], last["outliers"]
+    if old is None or not count:
+        return last["sentence"]
+    known = "none" if old == 0 else "all" if old == count else str(old)
+    return f"{last['sentence']} Of these the first snapshot has {known}."
+
+
+MOST_NAMES = 8  # of arrays left out for one reason; the sidecar has them all
+
+
+def _left_out(skipped: list[dict]) -> list[str]:
+    """What was not measured, by reason."""
+    reasons: dict[str, dict[str, None]] = {}
+    for entry in skipped:
+        reasons.setdefault(entry["reason"].split(",")[0], {})[entry["name"]] = None
+    lines = []
+    for reason, names in reasons.items():
+        shown = ", ".join(list(names)[:MOST_NAMES]) + ", …" * (len(names) > MOST_NAMES)
+        lines.append(f"not measured, {reason} ({len(names)}): {shown}")
+    return [""] * bool(lines) + lines
+
+
+def most_common_reasons(survey: Survey) -> str:
+    """Why nothing was measured, for an error message."""
+    counts = collections.Counter(entry["reason"].split(",")[0] for entry in survey.skipped)
+    found = [f"{count} arrays: {reason}" for reason, count in counts.most_common(3)]
+    return f" ({'; '.join(found)})" if found else ""

@@ -2,19 +2,40 @@
 
 import dataclasses
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from spectrax.cli.options import UsageError
 
 
 @dataclasses.dataclass
 class Survey:
-    """What was measured, by layer and snapshot, and what could not be."""
+    """What was measured, by layer and snapshot, and what could not be.
+
+    Args:
+        paths: the snapshots.
+        steps: of each.
+        layers: what was measured, by layer and number of the snapshot.
+        skipped: arrays that were left out: file, name, shape, reason.
+        strangers: layers whose arrays are not snapshots of one array.
+        problems: sentences.
+    """
 
     paths: list[pathlib.Path]
     steps: list[float]
     layers: dict[str, dict[int, Any]] = dataclasses.field(default_factory=dict)
+    skipped: list[dict] = dataclasses.field(default_factory=list)
+    strangers: set[str] = dataclasses.field(default_factory=set)
     problems: list[str] = dataclasses.field(default_factory=list)
+    before: dict[str, Any] = dataclasses.field(default_factory=dict)  # the snapshot just measured
+
+
+class Job(NamedTuple):
+    """One array of one snapshot, and whether it is taken apart."""
+
+    index: int
+    checkpoint: Any
+    name: str
+    blocks: tuple
 
 
 def start(args) -> Survey:
@@ -36,11 +57,13 @@ def start(args) -> Survey:
     return Survey(paths, [0.0 if x != x else x for x in steps])
 
 
-def jobs_of(survey: Survey, args) -> list[tuple]:
-    """Snapshot, checkpoint and name of every weight that was asked for."""
+def jobs_of(survey: Survey, args) -> list[Job]:
+    """Every weight that was asked for, snapshots of one array after each other."""
     from spectrax.checkpoints import CheckpointError, open_checkpoint
+    from spectrax.checkpoints.base import STACKED
+    from spectrax.checkpoints.fused import blocks_of
 
-    jobs = []
+    jobs: dict[str, list[Job]] = {}
     for index, path in enumerate(survey.paths):
         try:
             checkpoint = open_checkpoint(path)
@@ -48,58 +71,127 @@ def jobs_of(survey: Survey, args) -> list[tuple]:
             survey.problems.append(str(error))
             continue
         survey.problems += checkpoint.broken.values()
-        names = checkpoint.select(args.pattern or ("*",), args.min_size)
-        jobs += [(index, checkpoint, name) for name in names]
-    return jobs
+        options = {"layout": args.layout, "unfolding": args.unfold}
+        reasons = checkpoint.skipped(tuple(args.pattern or ("*",)), args.min_size, **options)
+        for name, shape in checkpoint.shapes.items():
+            reason = reasons.get(name, "")
+            wanted = not reason or (args.split and reason == STACKED)
+            blocks = ()
+            if wanted and args.split:
+                blocks = blocks_of(name, checkpoint.shapes, _layout(checkpoint, name, args))
+                blocks = blocks if len(shape) == 2 or reason == STACKED else ()
+            if wanted:
+                jobs.setdefault(name, []).append(Job(index, checkpoint, name, blocks))
+            else:
+                _skip(survey, path, name, shape, reason)
+    _compare_names(survey, jobs)
+    return [job for several in jobs.values() for job in several]
 
 
-def measure(survey: Survey, index: int, checkpoint, name: str, args) -> None:
-    """One array of one snapshot; what goes wrong is noted."""
+def _layout(checkpoint, name: str, args) -> str:
+    return checkpoint.layout(name) if args.layout == "auto" else args.layout
+
+
+def _skip(survey: Survey, path, name: str, shape, reason: str) -> None:
+    survey.skipped.append({"file": str(path), "name": name, "shape": list(shape), "reason": reason})
+
+
+def _compare_names(survey: Survey, jobs: dict[str, list[Job]]) -> None:
+    """Snapshots have the same layers; shards have each layer once. Anything else is a mistake."""
+    files = {job.index for several in jobs.values() for job in several}
+    lonely = [name for name, several in jobs.items() if len(several) < len(files)]
+    if lonely and len(lonely) < len(jobs) or any(1 < len(jobs[name]) for name in lonely):
+        missing = min(files - {job.index for job in jobs[lonely[0]]})
+        survey.problems.append(
+            f"These files are not snapshots of one network: {len(lonely)} of {len(jobs)} layers are "
+            f"not in all of them, {lonely[0]!r} not in {str(survey.paths[missing])!r}."
+        )
+
+
+def measure(survey: Survey, job: Job, args) -> None:
+    """One array of one snapshot, or its blocks; what goes wrong is noted."""
     from spectrax.checkpoints import CheckpointError
-    from spectrax.checkpoints.base import layout_of
-    from spectrax.empirical import measure_spectrum
+    from spectrax.checkpoints.fused import taken_apart
 
     try:
+        array = job.checkpoint.read(job.name)
+        pieces = {"": array} if not job.blocks else taken_apart(array, *job.blocks)
+    except CheckpointError as error:
+        survey.problems.append(str(error))
+        return
+    for part, piece in pieces.items():
+        _measure(survey, job, f"{job.name}[{part}]" if part else job.name, piece, args)
+
+
+def _measure(survey: Survey, job: Job, name: str, array, args) -> None:
+    """One matrix or kernel."""
+    from spectrax.empirical import measure_spectrum
+    from spectrax.empirical.series import check_kinship
+
+    path = survey.paths[job.index]
+    if job.blocks and min(array.shape) < args.min_size:
+        return _skip(survey, path, name, array.shape, f"matrix smaller than {args.min_size}")
+    try:
         found = measure_spectrum(
-            checkpoint.read(name),
-            layout=layout_of(name) if args.layout == "auto" else args.layout,
+            array,
+            layout=_layout(job.checkpoint, job.name, args),
             normalize=not args.divided,
             rate=args.rate,
             method=args.method,
+            unfolding=args.unfold,
+            controls=not args.no_controls,
         )
-    except CheckpointError as error:
-        survey.problems.append(str(error))
     except (ValueError, ImportError, MemoryError) as error:
         if str(error).startswith(("Argument `rate`",)):
             raise
         reason = (str(error) or "needs more memory").removeprefix("Argument `array` ").rstrip(".")
-        survey.problems.append(f"Array {name!r} of {str(survey.paths[index])!r} {reason}.")
-    else:
-        survey.layers.setdefault(name, {})[index] = found
+        survey.problems.append(f"Array {name!r} of {str(path)!r} {reason}.")
+        return None
+    before = survey.before.get(name)
+    try:
+        if before is not None:
+            check_kinship(before, array)
+    except ValueError as error:
+        survey.strangers.add(name)
+        reason = str(error).removeprefix("Argument `arrays` ").rstrip(".")
+        survey.problems.append(f"Layer {name!r}: these files {reason}.")
+    survey.before = {key: x for key, x in survey.before.items() if key.startswith(job.name)}
+    survey.before[name] = array
+    survey.layers.setdefault(name, {})[job.index] = found
+    return None
 
 
 def series(survey: Survey, name: str):
-    """The snapshots of one layer that could be measured."""
+    """The snapshots of one layer that could be measured; the last if they are strangers."""
     from spectrax.empirical.series import series_of
 
     spectra = survey.layers[name]
+    if name in survey.strangers:
+        spectra = dict([list(spectra.items())[-1]])
     return series_of(spectra.values(), [survey.steps[i] for i in spectra])
 
 
 def layer(survey: Survey, name: str) -> dict:
     """One layer for the sidecar."""
-    spectra = survey.layers[name]
-    keys = ("location", "location_stderr", "strength", "strength_stderr", "method")
+    spectra, found = survey.layers[name], series(survey, name)
+    keys = ("location", "location_stderr", "strength", "strength_stderr", "rejected", "reasons")
+    keys += ("controls", "dropped", "method")
+    several = len(found.spectra) > 1
+    snapshots = []
+    for place, (index, spectrum) in enumerate(spectra.items()):
+        row = {"file": str(survey.paths[index]), "step": survey.steps[index], **spectrum.summary()}
+        details = {key: getattr(spectrum, key) for key in keys}
+        if spectrum.restructured:
+            details |= dict.fromkeys(keys[:4], None)
+        # How many columns a row of the table has must not depend on the layer.
+        details["rejected_at"] = details.pop("rejected")
+        details["from_start"] = int(found.at_start(place).sum()) if several else None
+        inner = spectrum.equalised
+        details["equalised"] = None if inner is None else inner.sentence
+        snapshots.append({**row, **details})
     return {
         "name": name,
-        "escape_step": series(survey, name).escape_step,
-        "snapshots": [
-            {
-                "file": str(survey.paths[index]),
-                "step": survey.steps[index],
-                **found.summary(),
-                **{key: getattr(found, key) for key in keys},
-            }
-            for index, found in spectra.items()
-        ],
+        "escape_step": found.escape_step if several else None,
+        "escape_bracket": list(found.escape_bracket) if several else None,
+        "snapshots": snapshots,
     }

@@ -39,7 +39,7 @@ class Controlled(NamedTuple):
 
     Args:
         reasons: one for each outlier.
-        left, right: singular vectors, (k, N) and (k, M).
+        left, right: singular vectors, (k, N) and (k, M); those of survivors are free of means.
     """
 
     reasons: tuple[str, ...]
@@ -77,6 +77,7 @@ def control(W: np.ndarray, location: np.ndarray, threshold: float, sigma: float)
     answers = _against_signs(W, tested, inner, sigma, rng)
     for i, reason in zip(open_ones, answers, strict=True):
         reasons[i] = reason
+    left[open_ones], right[open_ones] = (x[: len(open_ones)] for x in inner)  # without the means
     return Controlled(tuple(reasons), left, right)
 
 

@@ -10,6 +10,8 @@ from spectrax import _check
 from spectrax.empirical.measure import measure_spectrum
 from spectrax.empirical.weight_spectrum import WeightSpectrum
 
+UNRELATED = 5.0  # standard deviations of the agreement of independent signs
+
 
 @dataclasses.dataclass(frozen=True)
 class SpectrumSeries:
@@ -40,20 +42,50 @@ class SpectrumSeries:
         return np.arange(count) < counts[:, None]
 
     @property
-    def escape_step(self) -> float:
-        """First step at which the largest eigenvalue crosses the threshold; +inf if it never does.
+    def escape_bracket(self) -> tuple[float, float]:
+        """Last step before the first outlier, and the first step with one.
 
-        Between two snapshots by linear interpolation of their ratio; the first snapshot if that
-        already has an outlier. A bulk shows a false one with probability `rate` per snapshot.
+        (−inf, first step) if the first snapshot has one already, (last step, inf) if none has.
         """
-        margin = self.along("top") / self.along("threshold") - 1
-        beyond = np.flatnonzero(margin > 0)
+        beyond = np.flatnonzero(self.escaped()[:, 0])
         if beyond.size == 0:
-            return float("inf")
+            return float(self.steps[-1]), float("inf")
         i = int(beyond[0])
-        if i == 0:
-            return float(self.steps[0])
-        return float(np.interp(0.0, margin[i - 1 : i + 1], self.steps[i - 1 : i + 1]))
+        return float(self.steps[i - 1]) if i else -float("inf"), float(self.steps[i])
+
+    @property
+    def escape_step(self) -> float:
+        """A guess within `escape_bracket`; +inf if there is no outlier.
+
+        By linear interpolation of the ratio of largest eigenvalue and threshold, the first snapshot
+        if that already has an outlier. A bulk shows a false one with probability `rate` per
+        snapshot.
+        """
+        before, after = self.escape_bracket
+        if not np.isfinite(before) or not np.isfinite(after):
+            return after
+        i = int(np.searchsorted(self.steps, after))
+        margin = (self.along("top") / self.along("threshold") - 1)[i - 1 : i + 1]
+        if (
+            not margin[0] < 0 < margin[1]
+        ):  # the first was beyond, by eigenvalues that are no outliers
+            return after
+        return float(np.interp(0.0, margin, self.steps[i - 1 : i + 1]))
+
+    def at_start(self, index: int = -1) -> np.ndarray:
+        """Which outliers of a snapshot are those of the first snapshot, (k,) booleans.
+
+        They are if both singular vectors agree, squared overlaps above ½. If the first snapshot
+        holds the initial weights, the others were learned.
+
+        Args:
+            index: of the snapshot.
+        """
+        first, found = self.spectra[0], self.spectra[index]
+        if not len(first.left) or not len(found.left):
+            return np.zeros(len(found.location), bool)
+        both = np.minimum((found.left @ first.left.T) ** 2, (found.right @ first.right.T) ** 2)
+        return both.max(1) > 0.5
 
 
 def measure_series(
@@ -62,7 +94,7 @@ def measure_series(
     """Spectra of snapshots of one weight array, taken one after the other.
 
     Args:
-        arrays: the snapshots, in the order of training; an iterator keeps one in memory at a time.
+        arrays: the snapshots, in the order of training; an iterator keeps two in memory at a time.
         steps: their steps, increasing; 0, 1, … if not given.
         options: of `measure_spectrum`.
 
@@ -70,22 +102,56 @@ def measure_series(
         A `SpectrumSeries`.
 
     Raises:
-        ValueError: if there is no snapshot, or the steps do not fit or do not increase; what
-            `measure_spectrum` raises.
+        ValueError: if there is no snapshot, if the steps do not fit or do not increase, or if the
+            arrays are not snapshots of one array (`check_kinship`); what `measure_spectrum` raises.
 
     Examples:
         >>> import numpy as np, spectrax
         >>> rng = np.random.default_rng(0)
-        >>> noise, spike = rng.normal(size=(200, 200)), np.ones((200, 200))
+        >>> noise, spike = rng.normal(size=(200, 200)), np.outer(*rng.normal(size=(2, 200)))
         >>> series = spectrax.measure_series(noise + t / 1000 * spike for t in (0, 100, 200))
-        >>> series.escaped()[:, 0].tolist(), 0 < series.escape_step < 1
-        ([False, True, True], True)
+        >>> series.escaped()[:, 0].tolist(), series.escape_bracket
+        ([False, True, True], (0.0, 1.0))
     """
-    spectra = tuple(measure_spectrum(array, **options) for array in arrays)
+    spectra, before = [], None
+    for array in arrays:
+        array = np.asarray(array)
+        if before is not None:
+            check_kinship(before, array)
+        spectra.append(measure_spectrum(array, **options))
+        before = array
     if not spectra:
         raise ValueError("Argument `arrays` must have at least one snapshot, got none.")
     steps = _check.shaped("steps", range(len(spectra)) if steps is None else steps, (len(spectra),))
     return series_of(spectra, np.asarray(steps, float))
+
+
+def check_kinship(before: np.ndarray, after: np.ndarray) -> None:
+    """Refuse arrays that cannot be successive snapshots of one array.
+
+    They are of one shape, and the signs of their entries (less the median) agree more or less often
+    than by chance: the random initial weights are forgotten slowly, and signs do not see how large
+    a direction has grown.
+
+    Args:
+        before: an array of any shape.
+        after: the next one.
+
+    Raises:
+        ValueError: one sentence.
+    """
+    if before.shape != after.shape:
+        raise ValueError(
+            f"Argument `arrays` must be snapshots of one array, got shapes {before.shape} and "
+            f"{after.shape}."
+        )
+    a, b = (x.astype(np.float32) for x in (before, after))
+    agree = float(np.mean((a > np.median(a)) == (b > np.median(b))))
+    if abs(agree - 0.5) < UNRELATED / (2 * a.size**0.5):
+        raise ValueError(
+            f"Argument `arrays` must be snapshots of one array, got two without correlation: signs "
+            f"agree in {100 * agree:.2f} % of the entries."
+        )
 
 
 def series_of(

@@ -56,9 +56,9 @@ def unfold(array, layout: str = "out_in", unfolding: str = "square") -> np.ndarr
         unfolding = _least_degenerate(array.shape)
     out, cols, *space = array.shape
     if unfolding == "flat" or not space:
-        return array.reshape(out, -1)
+        return array.reshape(out, cols * math.prod(space))
     if unfolding == "tall" or len(space) == 1:
-        return np.moveaxis(array, 1, -1).reshape(-1, cols)
+        return np.moveaxis(array, 1, -1).reshape(out * math.prod(space), cols)
     return array.transpose(0, 2, 1, 3).reshape(out * space[0], cols * space[1])
 
 

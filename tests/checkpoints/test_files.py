@@ -148,11 +148,11 @@ def test_arrays_larger_than_memory_are_not_read(tmp_path, monkeypatch):
 
 
 def test_missing_unknown_and_complex_are_one_sentence(tmp_path):
-    (tmp_path / "a.pt").write_bytes(b"x")
+    (tmp_path / "a.h5").write_bytes(b"x")
     (tmp_path / "empty").mkdir()
     write(tmp_path / "c.npz", {"w": np.ones((40, 40), complex)})
     assert "There is no file" in sentence(tmp_path / "none.npz")
-    assert "must end in .npz, .safetensors, .msgpack" in sentence(tmp_path / "a.pt")
+    assert "must end in .npz, .safetensors, .msgpack" in sentence(tmp_path / "a.h5")
     assert "is no Orbax checkpoint" in sentence(tmp_path / "empty")
     assert "not real numbers" in sentence(tmp_path / "c.npz")
 

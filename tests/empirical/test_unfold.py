@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spectrax import unfold
+from spectrax.empirical.unfold import unfolded_shape
 
 KERNEL = np.arange(4 * 3 * 2 * 5).reshape(4, 3, 2, 5)  # out, in, height, width
 
@@ -30,9 +31,47 @@ def test_entries_are_kept_with_their_type():
     assert W.dtype == np.float16 and sorted(W.ravel()) == sorted(KERNEL.ravel())
 
 
-@pytest.mark.parametrize("shape", [(), (3,), (3, 3, 3), (2, 2, 2, 2, 2)])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2, 2, 2, 2)])
 def test_other_arrays_are_refused(shape):
-    with pytest.raises(ValueError, match="must have 2 or 4 axes"):
+    with pytest.raises(ValueError, match="must have 2, 3 or 4 axes"):
         unfold(np.zeros(shape))
     with pytest.raises(ValueError, match="`layout` must be 'out_in' or 'in_out'"):
         unfold(KERNEL, "hwio")
+
+
+def test_kernels_of_one_axis_and_the_other_unfoldings_are_explicit_loops():
+    line = np.arange(4 * 3 * 5).reshape(4, 3, 5)  # out, in, length
+    flat, tall = unfold(line, unfolding="flat"), unfold(line)
+    assert flat.shape == (4, 15) and tall.shape == (20, 3)
+    wide, high = unfold(KERNEL, unfolding="flat"), unfold(KERNEL, unfolding="tall")
+    for o in range(4):
+        for c in range(3):
+            for i in range(5):
+                assert flat[o, c * 5 + i] == line[o, c, i] == tall[o * 5 + i, c]
+            for i in range(2):
+                for j in range(5):
+                    assert wide[o, (c * 2 + i) * 5 + j] == KERNEL[o, c, i, j]
+                    assert high[(o * 2 + i) * 5 + j, c] == KERNEL[o, c, i, j]
+    flax = line.transpose(2, 1, 0)  # length, in, out
+    np.testing.assert_array_equal(unfold(flax, "in_out", "flat"), flat)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((64, 64, 3, 3), (192, 192)),  # the square one
+        ((32, 16, 3, 3), (96, 48)),
+        ((768, 3, 16, 16), (768, 768)),  # patches: flat, not 12288 by 48
+        ((64, 3, 7, 7), (64, 147)),
+        ((3, 64, 7, 7), (147, 64)),  # tall
+        ((64, 64, 7, 1), (448, 64)),
+        ((64, 64, 7), (448, 64)),
+        ((8, 64, 7), (56, 64)),
+        ((40, 50), (40, 50)),
+    ],
+)
+def test_the_least_degenerate_unfolding_is_taken_and_known_beforehand(shape, expected):
+    found = unfold(np.zeros(shape), unfolding="auto").shape
+    assert found == expected == unfolded_shape(shape)
+    moved = np.moveaxis(np.zeros(shape), (0, 1), (-1, -2))
+    assert unfolded_shape(moved.shape, "in_out") == expected

@@ -1,0 +1,60 @@
+"""Folders as Hugging Face lays them out: one file of weights, or shards and their index."""
+
+import json
+import pathlib
+
+import numpy as np
+
+from spectrax.checkpoints.base import Checkpoint, CheckpointError
+
+INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+SINGLE = ("model.safetensors", "pytorch_model.bin", "model.onnx", "flax_model.msgpack")
+
+
+def weights_in(folder: pathlib.Path) -> pathlib.Path | None:
+    """The file that stands for the weights of a folder: an index of shards, or the only one."""
+    for name in (*INDEXES[:1], *SINGLE[:1], *INDEXES[1:], *SINGLE[1:]):
+        if (folder / name).is_file():
+            return folder / name
+    found = sorted(folder.glob("*.safetensors"))
+    return found[0] if len(found) == 1 else None
+
+
+def open_sharded(index: pathlib.Path, open_file) -> Checkpoint:
+    """The arrays of all shards that an index names.
+
+    Args:
+        index: a JSON file whose "weight_map" says in which file of the same folder an array is.
+        open_file: opens one of them.
+    """
+    places = json.loads(index.read_text("utf-8"))["weight_map"]
+    if not all(isinstance(x, str) for pair in places.items() for x in pair):
+        raise CheckpointError(f"The index {str(index)!r} must map names of arrays to file names.")
+    shards: dict[str, Checkpoint] = {}
+    broken: dict[str, str] = {}
+    for file in sorted(set(places.values())):
+        if pathlib.PurePath(file).name != file:
+            raise CheckpointError(f"The index {str(index)!r} leads out of its folder: {file!r}.")
+        try:
+            shards[file] = open_file(index.parent / file)
+        except CheckpointError as error:
+            broken |= {name: str(error) for name, place in places.items() if place == file}
+    names = [name for name, file in places.items() if file in shards]
+    for name in names:
+        shard = shards[places[name]]
+        if name not in shard.shapes:
+            broken[name] = f"Array {name!r} is not in {str(shard.path)!r}, where the index has it."
+    names = [name for name in names if name not in broken]
+
+    def gathered(table: str) -> dict:
+        return {
+            name: found[name]
+            for name in names
+            if name in (found := getattr(shards[places[name]], table))
+        }
+
+    def load(name: str) -> np.ndarray:
+        return shards[places[name]].load(name)
+
+    tables = (gathered(table) for table in ("shapes", "sizes"))
+    return Checkpoint(index, *tables, load, broken, gathered("dtypes"))

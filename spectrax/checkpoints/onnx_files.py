@@ -1,0 +1,80 @@
+"""Initialisers of ONNX graphs: names, layouts and scales from the nodes that use them."""
+
+import pathlib
+from collections.abc import Iterator
+
+import ml_dtypes  # noqa: F401  names of types that NumPy does not have
+import numpy as np
+
+from spectrax.checkpoints.base import Checkpoint, nbytes
+
+EXTRA = "pip install 'spectrax-dmft[onnx]'"
+
+
+def open_onnx(path: pathlib.Path) -> Checkpoint:
+    """All initialisers, those of subgraphs and constants included; data may lie in other files.
+
+    Names that an exporter made up ("onnx::MatMul_12") get the name of their node in front.
+    """
+    try:
+        import onnx
+        from onnx import helper, numpy_helper
+    except ImportError as error:
+        raise ImportError(f"Reading {path.name!r} needs onnx: {EXTRA}.") from error
+    graph = onnx.load(path, load_external_data=False).graph
+    tensors, users = {}, {}
+    for inner in _graphs(graph):
+        tensors |= {tensor.name: tensor for tensor in inner.initializer}
+        for node in inner.node:
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
+                tensors[node.output[0]] = node.attribute[0].t
+            for place, name in enumerate(node.input):
+                users.setdefault(name, (node, place))
+    names = {name: _readable(name, *users.get(name, (None, 0))) for name in tensors}
+    files = {new: tensors[old] for old, new in names.items() if tensors[old].dims}
+    shapes = {name: tuple(tensor.dims) for name, tensor in files.items()}
+    dtypes = {
+        name: np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).name
+        for name, tensor in files.items()
+    }
+    sizes = {name: nbytes(shapes[name], np.dtype(dtypes[name]).itemsize) for name in files}
+    layouts, scales = {}, {}
+    for old, new in names.items():
+        node, place = users.get(old, (None, 0))
+        if node is not None:
+            layouts[new] = _layout(node, place)
+            if node.op_type == "DequantizeLinear" and place == 0:
+                zero = node.input[2] if len(node.input) > 2 else ""
+                axis = next((x.i for x in node.attribute if x.name == "axis"), 1)
+                scales[new] = (names.get(node.input[1], ""), names.get(zero) or None, axis)
+    everything = {new: tensors[old] for old, new in names.items()}
+
+    def load(name: str) -> np.ndarray:
+        return numpy_helper.to_array(everything[name], base_dir=str(path.parent))
+
+    return Checkpoint(path, shapes, sizes, load, {}, dtypes, layouts, scales)
+
+
+def _graphs(graph) -> Iterator:
+    """A graph and those of its branches and loops."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graphs(inner)
+
+
+def _readable(name: str, node, place: int) -> str:
+    """The name of an array, with its node's where it has none of its own."""
+    made_up = name.startswith(("onnx::", "_v_")) or name.strip("_").isdigit()
+    return f"{node.name.strip('/')}:{name}" if made_up and node is not None and node.name else name
+
+
+def _layout(node, place: int) -> str:
+    """Order of the axes, from what the node does with them."""
+    if node.op_type in ("MatMul", "MatMulInteger", "QLinearMatMul") and place > 0:
+        return "in_out"
+    if node.op_type == "Gemm" and place == 1:
+        flag = next((x.i for x in node.attribute if x.name == "transB"), 0)
+        return "out_in" if flag else "in_out"
+    return "out_in"
