@@ -4,7 +4,6 @@ import numpy as np
 
 MOST_PATHS = 8  # outliers to follow
 OUTLIERS = "C3"
-REACH = 20.0  # a histogram ends at so many edges: farther out, eigenvalues are ticks
 
 
 def draw(name: str, series):
@@ -55,58 +54,36 @@ def draw_paths(ax, series) -> None:
     ax.lines[-1].set(markersize=4.5)
     ax.set_ylim(0.0, 1.12 * max(np.max(series.along(name) / unit) for name in ("top", "edge")))
     ax.set_ylabel(r"$\lambda / \hat\sigma^2$")
-    step = series.escape_step
-    ax.set_title(f"first outlier at step {step:.3g}" if np.isfinite(step) else "no outlier")
+    before, after = series.escape_bracket
+    title = f"first outlier after {before:g}, by {after:g}" if before > -np.inf else ""
+    title = title or f"outliers from the first snapshot, {after:g}, on"
+    ax.set_title(title if np.isfinite(after) else "no outlier")
 
 
 def draw_spectrum(ax, found) -> None:
-    """Density histogram, fitted law, dashed edges, ticks at the outliers, in units of σ²."""
+    """Histogram, law and outliers, with what was found in the title and the numbers beside."""
     from spectrax import plotting
-    from spectrax.empirical import BulkLaw
 
-    law, count, unit = BulkLaw(found.aspect, 1.0), len(found.location), found.sigma**2
-    low, edge = law.edges()
-    values = found.eigenvalues / unit
-    seen = values <= REACH * edge
-    size = min(found.shape) if found.method == "dense" else 400
-    plotting.spectrum(
-        ax,
-        law,
-        found.location / unit,
-        histogram=values[seen],
-        weights=found.weights[seen],
-        bins=int(np.clip(2 * size**0.5, 10, 50)),
-        color=OUTLIERS if count else "0.35",
-    )
-    right = max(1.05 * edge, 1.1 * found.top / unit)
-    if right > 6 * edge:
-        ax.set_xscale("symlog", linthresh=1.5 * edge, linscale=1.5)
-        ax.set_xticks([0.0, edge, *_decades(2 * edge, 1.2 * right)])
-        ax.set_xticks([], minor=True)
-        ax.xaxis.set_major_formatter("{x:.3g}")
-        right *= 1.2
-    ax.set_xlim(low - 0.04 * min(right, 2 * edge), right)
-    rows, cols = found.shape
+    plotting.measured(ax, found, color=OUTLIERS)
+    count, lost = len(found.location), len(found.rejected)
     title = f"bulk, {count} outlier{'s' * (count != 1)}" if count else "bulk"
-    if found.regime.startswith("restructured"):
-        title = f"restructured bulk, {found.beyond} beyond it"
-    ax.set_title(title)
+    title += f", {lost} rejected" if lost else ""
+    rows, cols = found.shape
     note = f"{rows} × {cols}\n$\\hat\\sigma$ = {found.sigma:.4g}\nKS = {found.ks:.3f}"
+    if found.restructured:
+        title, rank = "restructured bulk", f"effective rank {found.effective_rank:.0f}"
+        note = f"{rows} × {cols}\n{rank}\ntail exponent {found.tail_exponent:.2g}"
+    ax.set_title(title)
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
     place = {"ha": "right", "va": "top", "transform": ax.transAxes}
     ax.text(0.98, 0.97, note, fontsize=7.5, bbox=box, **place)
-    ax.set_xlabel(r"$\lambda / \hat\sigma^2$")
-
-
-def _decades(low: float, high: float) -> list[float]:
-    """Powers of ten between two numbers."""
-    return [10.0**k for k in range(int(np.ceil(np.log10(low))), int(np.log10(high)) + 1)]
 
 
 def arrays(series) -> dict[str, np.ndarray]:
     """The numbers behind the figure."""
     last = series.spectra[-1]
     return {
+        "escape_bracket": np.array(series.escape_bracket),
         "steps": series.steps,
         **{name: series.along(name) for name in ("sigma", "edge", "threshold", "top", "ks")},
         "location": series.location(MOST_PATHS),

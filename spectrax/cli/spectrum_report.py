@@ -44,12 +44,14 @@ def write(folder, survey: Survey, record: dict, args) -> list[str]:
 def _cell(value) -> str:
     """A value in a table; several are separated by blanks."""
     if hasattr(value, "__len__") and not isinstance(value, str):
-        return "; ".join(value) if value and isinstance(value[0], str) else _numbers(value)
+        return _numbers(value)
     return f"{value:.8g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def _numbers(values) -> str:
-    return " ".join(f"{x:.8g}" for x in values)
+    """Numbers by blanks, words by semicolons."""
+    words = [x if isinstance(x, str) else f"{x:.8g}" for x in values]
+    return ("; " if any(isinstance(x, str) for x in values) else " ").join(words)
 
 
 def _file_names(names) -> dict[str, str]:

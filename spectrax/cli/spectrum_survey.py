@@ -103,8 +103,8 @@ def _compare_names(survey: Survey, jobs: dict[str, list[Job]]) -> None:
     if lonely and len(lonely) < len(jobs) or any(1 < len(jobs[name]) for name in lonely):
         missing = min(files - {job.index for job in jobs[lonely[0]]})
         survey.problems.append(
-            f"These files are not snapshots of one network: {len(lonely)} of {len(jobs)} layers are "
-            f"not in all of them, {lonely[0]!r} not in {str(survey.paths[missing])!r}."
+            f"These files are not snapshots of one network: {len(lonely)} of {len(jobs)} layers "
+            f"are not in all of them, {lonely[0]!r} not in {str(survey.paths[missing])!r}."
         )
 
 
@@ -183,7 +183,6 @@ def layer(survey: Survey, name: str) -> dict:
         details = {key: getattr(spectrum, key) for key in keys}
         if spectrum.restructured:
             details |= dict.fromkeys(keys[:4], None)
-        # How many columns a row of the table has must not depend on the layer.
         details["rejected_at"] = details.pop("rejected")
         details["from_start"] = int(found.at_start(place).sum()) if several else None
         inner = spectrum.equalised

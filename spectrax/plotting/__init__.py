@@ -11,6 +11,7 @@ escape, a step after a divergence) is not drawn.
 """
 
 from spectrax.plotting.curves import losses, outlier_path, strength_path, sweep
+from spectrax.plotting.measured import measured
 from spectrax.plotting.spectra import density, heatmap, spectrum
 from spectrax.plotting.style import sequence, style
 from spectrax.plotting.transfer import learning_rates, sharpness
@@ -20,6 +21,7 @@ __all__ = [
     "heatmap",
     "learning_rates",
     "losses",
+    "measured",
     "outlier_path",
     "sequence",
     "sharpness",
