@@ -69,7 +69,7 @@ def test_paper_preset_runs_on_noise(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["solve", "transfer", "wide", "spectrum", "outputs"])
+@pytest.mark.parametrize("name", ["solve", "transfer", "wide", "spectrum", "outputs", "controls"])
 def test_benchmark_runs(name, tmp_path):
     command = [sys.executable, str(FOLDER / "benchmarks" / f"{name}.py"), "--quick"]
     subprocess.run([*command, "--out", str(tmp_path)], check=True, timeout=600, env=QUICKLY)

@@ -33,7 +33,7 @@ def open_sharded(index: pathlib.Path, open_file) -> Checkpoint:
     shards: dict[str, Checkpoint] = {}
     broken: dict[str, str] = {}
     for file in sorted(set(places.values())):
-        if pathlib.PurePath(file).name != file:
+        if pathlib.PurePath(file).name != file or file == "..":
             raise CheckpointError(f"The index {str(index)!r} leads out of its folder: {file!r}.")
         try:
             shards[file] = open_file(index.parent / file)

@@ -8,6 +8,7 @@ import numpy as np
 
 from spectrax.checkpoints.base import Checkpoint, nbytes
 
+PASSING = ("DequantizeLinear", "Cast", "Identity")  # what they pass on has the axes that it had
 EXTRA = "pip install 'spectrax-dmft[onnx]'"
 
 
@@ -42,7 +43,8 @@ def open_onnx(path: pathlib.Path) -> Checkpoint:
     for old, new in names.items():
         node, place = users.get(old, (None, 0))
         if node is not None:
-            layouts[new] = _layout(node, place)
+            user = users.get(node.output[0]) if node.op_type in PASSING else None
+            layouts[new] = _layout(*(user or (node, place)))
             if node.op_type == "DequantizeLinear" and place == 0:
                 zero = node.input[2] if len(node.input) > 2 else ""
                 axis = next((x.i for x in node.attribute if x.name == "axis"), 1)

@@ -25,7 +25,7 @@ from spectrax.empirical.tracy_widom import noise_scales, tracy_widom_quantile
 MEANS = "mean of rows or columns"
 ENTRIES = "a few large entries"
 UNEVEN = "uneven rows or columns"
-BOTH = "large entries in uneven rows or columns"
+BOTH = "the pattern of large and small entries"
 
 ALONG = 0.05  # squared overlap with a mean direction from which on the means are looked at
 RATE = 1e-2  # at which noise of one variance may still show an outlier
