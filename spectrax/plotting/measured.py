@@ -12,9 +12,9 @@ TICKS = 20  # outliers with a tick of their own; more are a shaded range
 def measured(ax, found, *, color="C3", rejected_color="0.55"):
     r"""Histogram of the eigenvalues of a weight array, law of its noise, and its outliers.
 
-    In units of $\hat\sigma^2$ of the law that fits best, whether it holds or not. The axis is linear,
-    or logarithmic altogether if the largest eigenvalue lies beyond six edges; it then shows the
-    density in $\ln\lambda$.
+    In units of $\hat\sigma^2$ of the law that fits best, whether it holds or not. The axis is
+    linear, or logarithmic altogether if the largest eigenvalue lies beyond six edges; it then shows
+    the density in $\ln\lambda$.
 
     Args:
         ax: axes to draw on.

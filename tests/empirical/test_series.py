@@ -58,3 +58,53 @@ def test_bad_series_are_one_sentence():
 def test_names_are_public():
     for name in ("measure_spectrum", "measure_series", "unfold", "open_checkpoint"):
         assert getattr(spectrax, name)
+
+
+def test_escape_is_known_up_to_the_snapshots_around_it():
+    assert measure_series(growing([0.0, 0.1, 4.0, 9.0]), [0, 5, 20, 30]).escape_bracket == (5, 20)
+    assert measure_series(growing([4.0, 9.0]), [5, 7]).escape_bracket == (-np.inf, 5)
+    assert measure_series(growing([0.0, 0.1]), [5, 7]).escape_bracket == (7, np.inf)
+    alone = measure_series(growing([4.0]))
+    assert alone.escape_bracket == (-np.inf, 0.0)  # and no step at which it escaped
+
+
+def test_eigenvalues_that_are_no_outliers_do_not_escape():
+    """Rows become uneven, then a direction grows: it is the direction that escapes."""
+    rng = np.random.default_rng(4)
+    G, gains = rng.normal(size=(200, 200)), np.exp(0.2 * rng.normal(size=200))[:, None]
+    spike = spiked(rng, 200, 200, [1.0], sigma=0.0)
+    series = measure_series([G, gains * G, gains * G + 4 * spike], [0, 10, 30])
+    assert series.along("top")[1] > series.along("threshold")[1] and len(series.spectra[1].rejected)
+    assert series.escaped()[:, 0].tolist() == [False, False, True]
+    assert series.escape_bracket == (10, 30) and series.escape_step == 30
+
+
+@pytest.mark.parametrize("change", ["shape", "another network", "another order"])
+def test_arrays_of_different_networks_are_refused(change):
+    rng = np.random.default_rng(5)
+    W, V = rng.normal(size=(2, 60, 60))
+    other = {"shape": W[:50], "another network": V, "another order": rng.permuted(W, axis=1)}
+    with pytest.raises(ValueError, match="`arrays` must be snapshots of one array, got"):
+        measure_series([W, W, other[change]])
+
+
+def test_snapshots_of_one_array_are_accepted_whatever_was_learned():
+    """Nothing left of the noise but a hundredth, signs turned, a mean, a direction a thousand times
+    as large: it is still the same array."""
+    rng = np.random.default_rng(6)
+    W, V = rng.normal(size=(2, 200, 200))
+    spike = np.outer(*rng.normal(size=(2, 200)))
+    for other in (0.1 * W + V, -W, W + 100.0, W * 1e-6, W + 10 * spike):
+        assert len(measure_series([W, other]).spectra) == 2
+
+
+def test_outliers_of_the_first_snapshot_are_recognised():
+    rng = np.random.default_rng(7)
+    noise, old, new = (
+        rng.normal(size=(200, 150)),
+        *(spiked(rng, 200, 150, [strength], sigma=0.0) for strength in (12.0, 30.0)),
+    )
+    series = measure_series([noise + old, noise + old + new, noise])
+    assert series.at_start(0).tolist() == [True]
+    assert series.at_start().tolist() == []
+    assert series.at_start(1).tolist() == [False, True]  # the new one is the larger
