@@ -77,8 +77,7 @@ from spectrax.training.deep_linear import DeepLinear as DeepLinear
 from spectrax.training.hebbian import AntiHebbian as AntiHebbian
 from spectrax.training.solve import solve as solve
 from spectrax.training.wide import WideNetwork as WideNetwork
-from spectrax.transfer.gaps import TransferGaps as TransferGaps
-from spectrax.transfer.gaps import transfer_gaps as transfer_gaps
+from spectrax.transfer.gaps import LimitGaps as LimitGaps
 from spectrax.transfer.optimum import optimal_lr as optimal_lr
 from spectrax.transfer.parameterization import Parameterization as Parameterization
 from spectrax.transfer.parameterization import mup as mup
@@ -90,3 +89,7 @@ from spectrax.transfer.search import fit_parameterization as fit_parameterizatio
 from spectrax.transfer.stability import Stability as Stability
 from spectrax.transfer.stability import max_stable_lr as max_stable_lr
 from spectrax.transfer.stability import stability as stability
+from spectrax.transfer.tables.answer import Recommended as Recommended
+from spectrax.transfer.tables.answer import TransferGaps as TransferGaps
+from spectrax.transfer.tables.answer import transfer_gaps as transfer_gaps
+from spectrax.transfer.tables.answer import transfer_runs as transfer_runs

@@ -51,20 +51,35 @@ def loss_limits(losses, lowest: float) -> tuple[float, float]:
     return 0.5 * min(view.min(initial=lowest), lowest), 2 * min(view.max(initial=top), 10 * top)
 
 
-def draw_table(lrs, losses, gaps):
-    """Measured losses, with the minima of their parabolas."""
+def draw_table(found):
+    """Measured losses, with the optima and their errors."""
+    import matplotlib.pyplot as plt
+
+    from spectrax import plotting
+
+    with plotting.style():
+        fig, ax = plt.subplots(figsize=(4.6, 3.4))
+        plotting.measured_rates(ax, found)
+        ax.set_title(f"{found.verdict}: drift {found.drift.exponent:.2f}")
+        ax.legend()
+        fig.draw_without_rendering()
+    plt.close(fig)
+    return fig
+
+
+def draw_ratio(found, width: float, at: float):
+    """The rate at both widths, with its range."""
     import matplotlib.pyplot as plt
 
     from spectrax import plotting
 
     with plotting.style():
         fig, ax = plt.subplots(figsize=(4.2, 3.2))
-        best = np.stack([gaps.optimal_lr, gaps.optimal_loss], axis=1)
-        plotting.learning_rates(ax, lrs, losses, gaps.widths, best=best)
-        ax.set_title(gaps.verdict.split(";")[0])
-        for line, width in zip(ax.lines[::2], gaps.widths, strict=True):
-            line.set_label(f"width {width:g}")
-        ax.legend()
+        start = found.lr * (width / at) ** found.drift
+        ax.plot([width, at], [start, found.lr], "o-", mfc="white")
+        ax.fill_between([width, at], [start, found.low], [start, found.high], alpha=0.25, lw=0)
+        ax.set(xscale="log", yscale="log", xlabel="width", ylabel=r"learning rate $\eta$")
+        ax.set_title(found.verdict)
         fig.draw_without_rendering()
     plt.close(fig)
     return fig

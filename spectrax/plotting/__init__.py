@@ -14,7 +14,7 @@ from spectrax.plotting.curves import losses, outlier_path, strength_path, sweep
 from spectrax.plotting.measured import measured
 from spectrax.plotting.spectra import density, heatmap, spectrum
 from spectrax.plotting.style import sequence, style
-from spectrax.plotting.transfer import learning_rates, sharpness
+from spectrax.plotting.transfer import learning_rates, measured_rates, sharpness
 
 __all__ = [
     "density",
@@ -22,6 +22,7 @@ __all__ = [
     "learning_rates",
     "losses",
     "measured",
+    "measured_rates",
     "outlier_path",
     "sequence",
     "sharpness",

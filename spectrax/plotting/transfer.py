@@ -75,3 +75,47 @@ def sharpness(ax, paths, labels, *, bound=None, palette="viridis"):
         ax.axhline(bound, color="0.3", **GUIDE)
     ax.set(xlabel="training step $t$", ylabel=r"sharpness $\kappa(t)$")
     return ax
+
+
+def measured_rates(ax, found, *, palette="viridis"):
+    """Measured losses against the learning rate, one curve for each width, and the optima.
+
+    Args:
+        ax: axes to draw on.
+        found: what `transfer_gaps` or `transfer_runs` returned. Crosses at the upper edge are
+            divergences, circles are optima with an error bar of one standard error.
+        palette: sequential colour map.
+
+    Returns:
+        The axes.
+
+    Examples:
+        >>> import matplotlib.pyplot as plt
+        >>> import numpy as np
+        >>> import spectrax as sx
+        >>> from spectrax import plotting
+        >>> lrs = 2.0 ** np.arange(-6, 1)
+        >>> found = sx.transfer_gaps([1.0, 2.0, 4.0], lrs, [(np.log2(lrs) + 3) ** 2] * 3)
+        >>> fig, ax = plt.subplots()
+        >>> ax = plotting.measured_rates(ax, found)
+        >>> ax.get_xscale()
+        'log'
+        >>> plt.close(fig)
+    """
+    colors = sequence(len(found.curves), palette)
+    for curve, optimum, color in zip(found.curves, found.optima, colors, strict=True):
+        rates, fine = np.exp(curve.x), np.isfinite(curve.loss)
+        ax.plot(rates[fine], curve.loss[fine], ".-", color=color, label=f"width {curve.width:g}")
+        top = np.full((~fine).sum(), 0.98)
+        place = ax.get_xaxis_transform()
+        ax.plot(rates[~fine], top, "x", color=color, ms=4, transform=place, clip_on=False)
+        if optimum.inside:
+            best, error = np.exp(optimum.x), np.sqrt(optimum.variance)
+            reach = [[best * -np.expm1(-error)], [best * np.expm1(error)]]
+            look = {"mfc": "white", "ms": 5, "mew": 1.4, "zorder": 4}
+            ax.errorbar([best], [optimum.loss], xerr=reach, fmt="o", color=color, **look)
+    ax.set_xscale("log", base=2)
+    if min(curve.loss.min() for curve in found.curves) > 0:
+        ax.set_yscale("log")
+    ax.set(xlabel=r"learning rate $\eta$", ylabel="loss")
+    return ax

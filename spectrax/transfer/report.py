@@ -10,20 +10,30 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from spectrax import _kind
+from spectrax import _check, _kind
 from spectrax.spectrum.escape import escape_time, outlier_path
 from spectrax.spectrum.kernel import ntk_path
 from spectrax.training.solve import solve
-from spectrax.transfer.gaps import TransferGaps, gaps_of_optima
+from spectrax.transfer.gaps import LimitGaps, limit_gaps
 from spectrax.transfer.optimum import optimal_lr
 from spectrax.transfer.parameterization import Parameterization, mup, ntk
 from spectrax.transfer.search import Fit, fit_parameterization, width_ratios
 from spectrax.transfer.stability import max_stable_lr, with_eta
+from spectrax.transfer.verdict import TheoryVerdict, theory_verdict
 
 PARAMETERIZATIONS = {"mup": mup, "ntk": ntk}
 START = (0.2, 0.2)  # exponents from which µP is looked for
 OCTAVES = 2.0  # of learning rates below the smallest optimum
 POINTS = 21
+ASYMPTOTIC = (8.0, 16.0, 32.0, 64.0)  # widths at which exponents of width are fitted
+STAGES = (
+    "escape and sharpness",
+    "largest stable rates",
+    "optimal rates",
+    "losses",
+    "exponents by gradient",
+)
+INFINITE = 1e8  # stands for infinity: everything differs from its limit by order 1/width
 
 
 class WidthReport(NamedTuple):
@@ -31,6 +41,7 @@ class WidthReport(NamedTuple):
 
     Escape step, outlier and sharpness at the model's own learning rate; the optimal and the largest
     stable learning rate; the loss at the optimal one. `sharpness` is the path (widths, steps).
+    `escaped` tells whether there is an outlier at all: where not, `top_outlier` is the bulk edge.
     """
 
     escape_step: Float[np.ndarray, " widths"]
@@ -39,6 +50,7 @@ class WidthReport(NamedTuple):
     max_stable_lr: Float[np.ndarray, " widths"]
     optimal_lr: Float[np.ndarray, " widths"]
     loss: Float[np.ndarray, " widths"]
+    escaped: np.ndarray
 
 
 class TransferReport(eqx.Module):
@@ -49,16 +61,23 @@ class TransferReport(eqx.Module):
         tables: a `WidthReport` for each parameterization.
         lrs: learning rates of the curves, (points,).
         losses: loss at the last step by parameterization, (widths, points), +inf if diverged.
-        gaps: by parameterization.
-        fit: exponents found by gradient.
+        gaps: to the infinitely wide network, by parameterization; of the widths 8 … 64, where
+            powers of the width can be read off.
+        fit: exponents found by gradient at the widths 8 … 64.
+        verdicts: a `TheoryVerdict` for each parameterization.
+        recommended: width ratio and optimal learning rate there, by parameterization.
+        fit_widths: 8 … 64.
     """
 
     widths: Float[np.ndarray, " widths"]
     tables: dict[str, WidthReport]
     lrs: Float[np.ndarray, " points"]
     losses: dict[str, Float[np.ndarray, "widths points"]]
-    gaps: dict[str, TransferGaps]
+    gaps: dict[str, LimitGaps]
     fit: Fit
+    verdicts: dict[str, TheoryVerdict]
+    recommended: dict[str, tuple[float, float]]
+    fit_widths: Float[np.ndarray, " k"]
 
 
 def transfer_report(
@@ -66,13 +85,19 @@ def transfer_report(
     widths: Sequence[float] | ArrayLike,
     *,
     progress: Callable[[str], None] = lambda stage: None,
+    at: float | None = None,
 ) -> TransferReport:
     """Escape, sharpness, stable and optimal learning rates over widths, in µP and NTK.
+
+    Exponents of width, of the parameterization and of the gaps, are fitted at the widths 8 … 64 and
+    against the infinitely wide network, whatever `widths` are: below, powers of the width are not
+    yet pure.
 
     Args:
         model: with a constant learning rate; its width and parameterization do not matter.
         widths: at least two width ratios.
-        progress: called with the name of each stage before it starts.
+        progress: called with the name of each of the `STAGES` before it starts.
+        at: width ratio to recommend a learning rate for, the largest of `widths` if not given.
 
     Returns:
         A `TransferReport`.
@@ -84,41 +109,50 @@ def transfer_report(
     """
     _kind.deep_linear(model)
     nu = jnp.sort(width_ratios(widths))
-    progress("learning rates")
     groups = {name: _at_widths(model, nu, p) for name, p in PARAMETERIZATIONS.items()}
     everything = jax.tree.map(lambda *x: jnp.concatenate(x), *groups.values())
-    stable = _over(max_stable_lr, everything)
-    best = _over(optimal_lr, everything)
+    own = jnp.broadcast_to(model.eta, (len(groups) * len(nu),))
+    progress(STAGES[0])
+    spectra = [np.asarray(x) for x in _over(_spectra, everything, own)]
+    progress(STAGES[1])
+    stable = np.asarray(_over(max_stable_lr, everything))
+    progress(STAGES[2])
+    wanted = float(nu[-1]) if at is None else float(_check.positive("at", at))
+    every = jnp.concatenate([nu, jnp.array([wanted, *ASYMPTOTIC, INFINITE])])
+    optima = [_over(optimal_lr, _at_widths(model, every, p)) for p in PARAMETERIZATIONS.values()]
+    progress(STAGES[3])
+    low = 2.0**-OCTAVES * min(float(jnp.min(best[: len(nu)])) for best in optima)
+    lrs = jnp.geomspace(low, 1.2 * stable.max(), POINTS)
+    rates = [jnp.concatenate([lrs, best]) for best in optima]
+    losses = [
+        np.asarray(_losses_over(_at_widths(model, every, p), eta))
+        for p, eta in zip(PARAMETERIZATIONS.values(), rates, strict=True)
+    ]
+    progress(STAGES[4])
+    fit = fit_parameterization(model, ASYMPTOTIC, start=START)
 
-    progress("losses and spectra")
-    low, high = 2.0**-OCTAVES * jnp.min(best), 1.2 * jnp.max(stable)
-    lrs = jnp.geomspace(low, high, POINTS)
-    count = len(nu)
-    # each model at the rates of the curves, and at the optimal rates of all widths
-    optima = jnp.repeat(best.reshape(2, count), count, axis=0)  # (2 * count, count)
-    rates = jnp.concatenate([jnp.broadcast_to(lrs, (2 * count, POINTS)), optima], axis=1)
-    own = jnp.broadcast_to(model.eta, (2 * count,))
-    escape, outlier, sharpness = _over(_spectra, everything, own)
-    losses = np.asarray(_over(_losses, everything, rates))
-    progress("exponents by gradient")
-    fit = fit_parameterization(model, nu, start=START)
-
-    tables, curves, gaps = {}, {}, {}
+    widths = np.asarray(nu)
+    tables, curves, gaps, verdicts, recommended = {}, {}, {}, {}, {}
     for k, name in enumerate(groups):
-        rows = slice(k * count, (k + 1) * count)
-        at_optima = losses[rows, POINTS:]  # (width of the network, width of the optimum)
-        values = (np.asarray(x[rows]) for x in (escape, outlier, sharpness, stable, best))
-        tables[name] = WidthReport(*values, np.diagonal(at_optima))
-        curves[name] = losses[rows, :POINTS]
-        cost = np.maximum(0.0, at_optima[-1] - at_optima[-1, -1])
-        gaps[name] = gaps_of_optima(
-            np.asarray(nu),
-            np.log2(tables[name].optimal_lr),
-            tables[name].loss,
-            cost[:-1],
-            np.zeros(count, bool),
+        rows = slice(k * len(widths), (k + 1) * len(widths))
+        best, at_optima = np.asarray(optima[k]), losses[k][:, POINTS:]  # (network, optimum of)
+        lowest = np.diagonal(at_optima)
+        finite = slice(0, len(widths))
+        far = slice(len(widths) + 1, -1)
+        escape, outlier, escaped, sharpness = (x[rows] for x in spectra)
+        values = (escape, outlier, sharpness, stable[rows], best[finite], lowest[finite], escaped)
+        tables[name] = WidthReport(*values)
+        curves[name] = losses[k][finite, :POINTS]
+        limit = (best[-1], lowest[-1])
+        gaps[name] = limit_gaps(
+            np.array(ASYMPTOTIC), best[far], lowest[far], at_optima[-1, far], *limit
         )
-    return TransferReport(np.asarray(nu), tables, np.asarray(lrs), curves, gaps, fit)
+        verdicts[name] = theory_verdict(
+            widths, best[finite], at_optima[finite, finite], gaps[name], float(best[-1])
+        )
+        recommended[name] = (wanted, float(best[len(widths)]))
+    lrs, far = np.asarray(lrs), np.array(ASYMPTOTIC)
+    return TransferReport(widths, tables, lrs, curves, gaps, fit, verdicts, recommended, far)
 
 
 def _at_widths(model, nu, parameterization: Parameterization):
@@ -136,13 +170,19 @@ def _over(function, models, *args):
     return jax.vmap(function)(models, *args)
 
 
-def _losses(model, rates):
-    """Loss at the last step for each rate."""
-    return jax.vmap(lambda eta: solve(with_eta(model, eta), throw=False).test_loss[-1])(rates)
+@eqx.filter_jit
+def _losses_over(models, rates):
+    """Loss at the last step of each model at each rate."""
+
+    def loss(model, eta):
+        return solve(with_eta(model, eta), throw=False).test_loss[-1]
+
+    return jax.vmap(jax.vmap(loss, (None, 0)), (0, None))(models, rates)
 
 
 def _spectra(model, eta):
     solution = solve(with_eta(model, eta), throw=False)
-    weights = solution.weights(-1)
+    path = outlier_path(solution.weights(-1))
     sharpness = ntk_path(solution, kernel=model.governing_kernel)
-    return escape_time(solution, layer=-1), outlier_path(weights).location[-1, 0], sharpness
+    escape = escape_time(solution, layer=-1)
+    return escape, path.location[-1, 0], path.escaped[-1, 0], sharpness

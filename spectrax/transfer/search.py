@@ -1,5 +1,6 @@
 """µP found by gradient: exponents of width for which training does not depend on width."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
@@ -111,8 +112,7 @@ def fit_parameterization(
     if isinstance(observable, str):
         observable = OBSERVABLES[_check.one_of("observable", observable, tuple(OBSERVABLES))]
     if optimizer is None:
-        rate = optax.cosine_decay_schedule(0.1, num_iterations)
-        optimizer = optax.adam(rate, b1=0.8, b2=0.95)
+        optimizer = _default_optimizer(num_iterations)
     if isinstance(start, Parameterization):
         start = (start.output_exponent, start.lr_exponent)
     exponents = jnp.asarray(start, float)
@@ -124,6 +124,13 @@ def fit_parameterization(
         )
     best = jnp.argmin(spreads)
     return Fit(Parameterization(path[best, 0], path[best, 1]), spreads[best], path, spreads)
+
+
+@functools.lru_cache
+def _default_optimizer(num_iterations: int) -> optax.GradientTransformation:
+    """One object for each length: a new one is a new function, and everything compiles again."""
+    rate = optax.cosine_decay_schedule(0.1, num_iterations)
+    return optax.adam(rate, b1=0.8, b2=0.95)
 
 
 def width_ratios(widths) -> Float[Array, " widths"]:
