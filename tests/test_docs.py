@@ -71,6 +71,8 @@ def evaluate(model, codes):
     """Each expression of the notation page, in the names that the page uses."""
     solution = spectrax.solve(model, throw=False)
     names = {name: getattr(spectrax, name) for name in dir(spectrax) if name[0] != "_"}
+    rng = np.random.default_rng(0)
+    noise, directions = rng.normal(size=(60, 40)), (rng.normal(size=60), rng.normal(size=40))
     names |= {
         "model": model,
         "solution": solution,
@@ -80,7 +82,7 @@ def evaluate(model, codes):
         "law": spectrax.MarchenkoPastur(1.0),
         "outputs": spectrax.one_step_outputs(1.5, 0.75, 0.8),
         "pencil": spectrax.product_law(1.0),
-        "measured": spectrax.measure_spectrum(np.random.default_rng(0).normal(1.0, 1.0, (60, 40))),
+        "measured": spectrax.measure_spectrum(noise + np.outer(*directions)),
     }
     return {code: eval(code, dict(names)) for code in codes}
 
