@@ -189,49 +189,45 @@ def write_table(path, text):
     return str(path)
 
 
-LONG = "width,lr,loss\n" + "\n".join(
-    f"{n},{lr},{(i - 1 - 1 / n) ** 2 + 1 + 1 / n + seed}"
-    for n in (2, 4, 8)
-    for i, lr in enumerate((0.1, 0.2, 0.4))
-    for seed in (-0.25, 0.25)
+WIDTHS = (64, 128, 256, 512)
+MEASURED = "n_embd;learning_rate;seed;loss\n" + "\n".join(
+    f"{n};{2.0**k};{seed};{(k + 4 + 0.5 * math.log2(n / 64)) ** 2 + 1 + 8 / n + seed / 100}"
+    for n in WIDTHS
+    for k in range(-10, 0)
+    for seed in (0, 1)
 )
 
 
 def test_measured_losses_get_a_verdict(capsys, tmp_path):
-    path = write_table(tmp_path / "runs.csv", LONG)
-    code, out, _ = run(capsys, "transfer", "--table", path, "--json", "--out", str(tmp_path))
+    path = write_table(tmp_path / "runs.csv", MEASURED)
+    options = ["--at", "4096", "--json", "--out", str(tmp_path)]
+    code, out, _ = run(capsys, "transfer", "--table", path, *options)
     found = strict(out)
     assert code == 0
-    assert {"table", "exponents", "gaps", "verdict"} <= set(found)
-    assert found["gaps"]["table"]["fast"] and found["verdict"]["table"].startswith("fast transfer")
-    np.testing.assert_allclose(
-        [row["optimal_lr"] for row in found["table"]], [0.2 * 2 ** (1 / n) for n in (2, 4, 8)]
-    )
+    assert {"table", "verdict", "reason", "drift", "cost", "recommended"} <= set(found)
+    assert found["verdict"] == "does not transfer"
+    assert abs(found["drift"]["exponent"] + 0.5) < 0.01 and found["drift"]["stderr"] > 0
+    rate = found["recommended"]
+    assert rate["width"] == 4096 and rate["low"] <= 2**-7 <= rate["high"]
+    best = [row["optimal_lr"] for row in found["table"]]
+    np.testing.assert_allclose(best, [2**-4 * (n / 64) ** -0.5 for n in WIDTHS], rtol=0.02)
     for ending in ("png", "pdf", "npz", "json"):
         assert (tmp_path / f"transfer.{ending}").stat().st_size > 0
 
 
-def test_the_two_forms_of_a_table_are_one(tmp_path):
-    from spectrax.cli.transfer import read_table
-
-    wide = "width,0.1,0.2,0.4\n2,3.75,1.75,1.75\n4,2.8125,1.3125,1.8125\n"
-    wide += "8,2.390625,1.140625,1.890625\n"
-    for one, two in zip(
-        read_table(write_table(tmp_path / "a.csv", LONG)),
-        read_table(write_table(tmp_path / "b.csv", wide)),
-        strict=True,
-    ):
-        np.testing.assert_allclose(one, two)
+def test_a_recommendation_is_printed(capsys, tmp_path):
+    path = write_table(tmp_path / "runs.csv", MEASURED)
+    options = ["--at", "4096", "--out", str(tmp_path)]
+    code, out, _ = run(capsys, "transfer", "--table", path, *options)
+    assert code == 0 and "at width 4096 use a learning rate of 0.0078" in out
+    assert "does not transfer: " in out and "the loss would be" in out
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("width,lr,loss\n1,0.1,1\n1,0.2,1\n1,0.4,1\n", "`widths` must be a list of at least 2"),
-        ("width,lr,loss\n1,0.1,1\n2,0.2,1\n2,0.4,1\n", "`losses` must have no holes"),
-        ("width,0.4,0.2,0.1\n1,1,1,1\n2,1,1,1\n", "must ascend, got [0.4, 0.2, 0.1]"),
+        ("width,lr,loss\n1,0.1,1\n1,x,1\n", "Line 3 of"),
         ("width,0.1,0.2,0.4\n1,1,1,1\n2,inf,inf,inf\n", "only divergent trials at width 2"),
-        ("width,lr,loss\n1,x,1\n", "as a table with columns width, lr, loss"),
         ("", "There is no table in"),
     ],
 )

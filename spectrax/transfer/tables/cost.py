@@ -54,7 +54,8 @@ class Valley:
         """Loss above the optimum; beyond an end of the grid that of the end."""
         x = np.asarray(x, float)
         found = np.maximum(self._curve(np.clip(x, self.low, self.high)), 0.0)
-        return found if self.beyond is None else np.where(x > self.high, self.beyond, found)
+        found = found if self.beyond is None else np.where(x > self.high, self.beyond, found)
+        return np.asarray(found, float)
 
 
 def cost_of(curves: list[Curve], optima: list[Optimum], noise: Noise) -> Cost:
@@ -64,6 +65,7 @@ def cost_of(curves: list[Curve], optima: list[Optimum], noise: Noise) -> Cost:
     for optimum in optima[:-1]:
         error = np.sqrt(optimum.variance + last.variance)
         error = error if np.isfinite(error) else optimum.spacing
+        error = error if np.isfinite(error) else 0.0  # a single rate: nowhere to move to
         here, below, above = valley.excess(optimum.x + error * np.array([0.0, -1.0, 1.0]))
         moved = max(abs(below - here), abs(above - here)) if np.isfinite(here) else np.inf
         seeds = curves[-1].count[curves[-1].lowest]

@@ -65,12 +65,12 @@ class Spec(NamedTuple):
 
 
 class Minima(NamedTuple):
-    """What each model says on one curve, (s,) each.
+    r"""What each model says on one curve, (s,) each.
 
     Attributes:
         x: logarithm of the best rate.
         variance: of `x`, from noise.
-        score: $\\chi^2 + 2k + 4 N_{\\rm cut}$; +inf where the model is impossible.
+        score: $\chi^2 + 2k + 4 N_{\rm cut}$; +inf where the model is impossible.
         kind: as in `Optimum`.
         loss, loss_variance, curvature: at `x`.
         first: whether no earlier model is the same polynomial on the same rates.
