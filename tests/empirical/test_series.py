@@ -108,3 +108,6 @@ def test_outliers_of_the_first_snapshot_are_recognised():
     assert series.at_start(0).tolist() == [True]
     assert series.at_start().tolist() == []
     assert series.at_start(1).tolist() == [False, True]  # the new one is the larger
+    u, v, w = (x / np.linalg.norm(x) for x in (rng.normal(size=n) for n in (200, 150, 150)))
+    turned = [noise + 60 * np.outer(u, x) for x in (v, w)]  # the same rows, other columns
+    assert measure_series(turned).at_start().tolist() == [False]
