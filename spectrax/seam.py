@@ -1,8 +1,6 @@
 """The objects in which training hands its weights to the spectral level."""
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -11,30 +9,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from spectrax import _check, _show
+from spectrax._batches import over_batches
 
 Numbers = ArrayLike | Sequence
-F = TypeVar("F", bound=Callable)
-
-
-def over_batches(function: F) -> F:
-    """A function of one object, made to take batches of them too, such as `jax.vmap` returns.
-
-    The first argument says in `batch_axes` how many leading axes all of its arrays have.
-    """
-
-    @functools.wraps(function)
-    def mapped(one, *args, **kwargs):
-        if not getattr(one, "batch_axes", 0):  # of a wrong kind: the function says so
-            return function(one, *args, **kwargs)
-        return eqx.filter_vmap(lambda one: mapped(one, *args, **kwargs))(one)
-
-    return cast(F, mapped)
-
-
-def require_one(name: str, value) -> None:
-    """Refuse a batch in one sentence, where a function has no meaning for it."""
-    if value.batch_axes:
-        raise ValueError(f"Argument `{name}` must not be a batch; use `jax.vmap`.")
 
 
 class CoupledSpikes(eqx.Module):
@@ -95,7 +72,7 @@ class CoupledSpikes(eqx.Module):
 
     @property
     def batch_axes(self) -> int:
-        """Leading axes of a batch; 0 for one matrix."""
+        """Leading axes of a batch."""
         return self.K.ndim - 2
 
 
@@ -140,7 +117,7 @@ class SymmetricSpikes(eqx.Module):
 
     @property
     def batch_axes(self) -> int:
-        """Leading axes of a batch; 0 for one matrix."""
+        """Leading axes of a batch."""
         return self.K.ndim - 2
 
 
@@ -181,7 +158,7 @@ class TrainedWeights(eqx.Module):
 
     @property
     def batch_axes(self) -> int:
-        """Leading axes of a batch; 0 for one matrix."""
+        """Leading axes of a batch."""
         return self.coordinates.ndim - 2
 
     @property
@@ -237,7 +214,7 @@ class CoupledWeights(eqx.Module):
 
     @property
     def batch_axes(self) -> int:
-        """Leading axes of a batch; 0 for one matrix."""
+        """Leading axes of a batch."""
         return self.K.ndim - 2
 
     @property
@@ -284,7 +261,7 @@ class SymmetricWeights(eqx.Module):
 
     @property
     def batch_axes(self) -> int:
-        """Leading axes of a batch; 0 for one matrix."""
+        """Leading axes of a batch."""
         return self.coordinates.ndim - 2
 
     @over_batches

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from spectrax import _check, _kind, _show
+from spectrax._batches import over_batches
 from spectrax.seam import (
     CoupledSpikes,
     CoupledWeights,
@@ -16,7 +17,6 @@ from spectrax.seam import (
     SymmetricWeights,
     TrainedWeights,
     Weights,
-    over_batches,
 )
 from spectrax.training.base import AbstractDMFT
 from spectrax.training.order import Order, first_layer

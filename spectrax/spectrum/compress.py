@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax import _check, _kind
+from spectrax._batches import over_batches
 from spectrax._compiled import compiled
-from spectrax.seam import CoupledSpikes, TrainedWeights, Weights, over_batches, responses_to
+from spectrax.seam import CoupledSpikes, TrainedWeights, Weights, responses_to
 
 # Without a rank: room for this many directions per class. Full-batch training spans 10 to 20.
 ROOM = 32

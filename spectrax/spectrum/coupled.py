@@ -11,7 +11,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from spectrax import _check, _kind
-from spectrax.seam import CoupledSpikes, over_batches
+from spectrax._batches import over_batches
+from spectrax.seam import CoupledSpikes
 
 
 @singledispatch

@@ -7,8 +7,9 @@ import optimistix as optx
 from jaxtyping import Array, Inexact
 
 from spectrax import _check, _kind
+from spectrax._batches import over_batches
 from spectrax._compiled import compiled
-from spectrax.seam import CoupledSpikes, over_batches
+from spectrax.seam import CoupledSpikes
 from spectrax.spectrum.bulk import MarchenkoPastur
 from spectrax.spectrum.coupled import bulk_edges, critical_strength
 from spectrax.spectrum.outlier import Outliers

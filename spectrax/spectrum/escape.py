@@ -5,8 +5,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from spectrax import _check, _kind
+from spectrax._batches import over_batches
 from spectrax._compiled import compiled
-from spectrax.seam import CoupledSpikes, TrainedWeights, Weights, over_batches
+from spectrax.seam import CoupledSpikes, TrainedWeights, Weights
 from spectrax.spectrum.coupled import critical_strength
 from spectrax.spectrum.outlier import Outliers, classify, margin, outliers, strengths
 from spectrax.spectrum.trajectory import CHUNK, strengths_at

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from spectrax import _check, _kind
+from spectrax._batches import over_batches, require_one
 from spectrax.program.causal import Task
 from spectrax.program.field import Field
 from spectrax.program.lanczos import Lanczos, lanczos
 from spectrax.program.solvers import CausalAdjoint, CausalSweep, limit
 from spectrax.program.tapes import Tapes
-from spectrax.seam import over_batches, require_one
 from spectrax.spectrum.escape import outlier_path
 from spectrax.spectrum.nested_products import NestedProducts
 

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from spectrax import _check, _kind
+from spectrax._batches import over_batches
 from spectrax.program.lanczos import Gram, Lanczos, lanczos, tridiagonal_eigenvalues
-from spectrax.seam import TrainedWeights, over_batches
+from spectrax.seam import TrainedWeights
 
 
 @over_batches

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from spectrax import _check, _show
+from spectrax._batches import over_batches
 from spectrax._compiled import compiled
-from spectrax.seam import CoupledSpikes, SymmetricSpikes, over_batches
+from spectrax.seam import CoupledSpikes, SymmetricSpikes
 from spectrax.spectrum.coupled import (
     bulk_edges,
     critical_strength,

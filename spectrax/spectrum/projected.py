@@ -12,8 +12,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Inexact
 
 from spectrax import _check, _kind, _show
+from spectrax._batches import over_batches, require_one
 from spectrax._compiled import compiled
-from spectrax.seam import CoupledSpikes, SymmetricSpikes, over_batches, require_one
+from spectrax.seam import CoupledSpikes, SymmetricSpikes
 from spectrax.spectrum.bulk import MarchenkoPastur, Semicircle
 from spectrax.spectrum.chain import SITES, jacobi
 from spectrax.spectrum.coupled import overlap_parts, transfer_matrix

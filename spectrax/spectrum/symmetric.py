@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from spectrax.seam import SymmetricSpikes, over_batches
+from spectrax._batches import over_batches
+from spectrax.seam import SymmetricSpikes
 from spectrax.spectrum.coupled import (
     bulk_edges,
     critical_strength,

@@ -12,7 +12,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from spectrax import _check
 from spectrax.program.coordinates import heavy_ball
-from spectrax.program.root import gram_root
+from spectrax.program.root import ROUNDING
+from spectrax.program.sampled_ops import gram_schmidt
 from spectrax.training.activations import activation_function, is_smooth
 from spectrax.training.base import AbstractDMFT
 from spectrax.training.losses import LOSSES, as_loss
@@ -218,9 +219,21 @@ class WideNetwork(AbstractDMFT):
         P, dimension = self.inputs.shape
         x = x / np.sqrt(dimension)
         if len(x) < dimension:
-            x = gram_root(x @ x.T)  # inputs may be equal or dependent
+            x = _triangular(x)
         return x[:P], None if self.test_inputs is None else x[P:]
 
     def rounded(self, size: int) -> tuple["WideNetwork", dict[str, int]]:
         """The model itself, and the widths of a network with N = size."""
         return self, {self.space_of(layer): size for layer in range(1, self.depth + 1)}
+
+
+def _triangular(x: Float[Array, "p d"]) -> Float[Array, "p p"]:
+    r"""A triangular factor L of $x x^\top$, with derivatives where inputs are equal or dependent.
+
+    What is new in an input that depends on the others has no direction, and no derivative either:
+    the column is zero. Signs are Householder's, who reflects every column of generic inputs.
+    """
+    L = gram_schmidt(x, ROUNDING * jnp.mean(x**2, axis=1))[1] * np.sqrt(x.shape[1])
+    R, tau = jnp.linalg.qr(jax.lax.stop_gradient(x.T), mode="raw")
+    reflected = jnp.where(jnp.diagonal(R) < 0, -1.0, 1.0) * jnp.where(tau == 0, -1.0, 1.0)
+    return L * reflected

@@ -10,7 +10,7 @@ import optimistix as optx
 from jaxtyping import Array, Float, Int
 
 from spectrax import _check, _kind, _show
-from spectrax.seam import over_batches
+from spectrax._batches import over_batches
 from spectrax.solution import RESULTS, Solution
 from spectrax.spectrum.kernel import ntk_path, ntk_top
 from spectrax.spectrum.nested_products import NestedProducts
