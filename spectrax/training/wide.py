@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from spectrax import _check
 from spectrax.program.coordinates import heavy_ball
-from spectrax.program.root import ROUNDING
+from spectrax.program.sampled import ROUNDING
 from spectrax.program.sampled_ops import gram_schmidt
 from spectrax.training.activations import activation_function, is_smooth
 from spectrax.training.base import AbstractDMFT

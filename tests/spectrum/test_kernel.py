@@ -64,7 +64,10 @@ def test_after_the_last_update_is_one_step_of_a_longer_training():
     np.testing.assert_allclose(sx.ntk_top(short, 5), sx.ntk_top(long, 5), rtol=1e-10)
 
 
-@pytest.mark.parametrize(("depth", "kernel"), [(1, "population"), (2, "train")])
+@pytest.mark.parametrize(
+    ("depth", "kernel"),
+    [(1, "population"), pytest.param(2, "train", marks=pytest.mark.slow)],
+)
 def test_a_traced_step_is_the_concrete_one(depth, kernel):
     """The last one too, for which the tapes have no row of fields."""
     solution = solved(depth, 5, 0.03, 4.0)

@@ -210,21 +210,20 @@ def same(many, ones, rtol=1e-9):
 
 def test_attributes_and_spectra_of_a_batch_are_those_of_its_elements():
     nus = (0.5, 2.0)
-    build = partial(model_at, depth=2)
-    models = eqx.filter_vmap(lambda nu: build(POINT.at[1].set(nu)))(jnp.array(nus))
+    models = eqx.filter_vmap(lambda nu: model_at(POINT.at[1].set(nu)))(jnp.array(nus))
     batch = jax.jit(jax.vmap(sx.solve))(models)
-    ones = [sx.solve(build(POINT.at[1].set(nu))) for nu in nus]
-    assert batch.layers == ones[0].layers and batch.num_layers == 2
+    ones = [sx.solve(model_at(POINT.at[1].set(nu))) for nu in nus]
+    assert batch.layers == ones[0].layers and batch.num_layers == 1
     assert batch.message == "2 of 2: The training was solved."
     for name in ("Ch", "Cg", "Rh", "Rg"):
         same(getattr(batch.order, name), [getattr(one.order, name) for one in ones])
-    same(batch.weights(1), [one.weights(1) for one in ones])
+    same(batch.weights(0), [one.weights(0) for one in ones])
     for function in (
         lambda s: sx.spikes(s, 0, 5),
-        lambda s: sx.outliers(sx.spikes(s, 1, T), 2),
-        lambda s: sx.transfer_matrix(sx.spikes(s, 1, 5)),
+        lambda s: sx.outliers(sx.spikes(s, 0, T), 2),
+        lambda s: sx.transfer_matrix(sx.spikes(s, 0, 5)),
         lambda s: sx.margin_path(s.weights(0)),
-        lambda s: sx.escape_time(s, 1),
+        lambda s: sx.escape_time(s, 0),
     ):
         same(function(batch), [function(one) for one in ones])
 
