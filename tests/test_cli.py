@@ -292,3 +292,15 @@ def test_losses_that_blow_up_do_not_squeeze_the_others():
     low, high = loss_limits(np.array([[0.5, 0.1, 1e155], [0.4, 0.2, np.inf]]), 0.05)
     assert (low, high) == pytest.approx((0.025, 10.0))
     assert loss_limits(np.array([[0.5, 0.1, 0.7]]), 0.05)[1] == pytest.approx(1.4)
+
+
+@pytest.mark.slow
+def test_a_rate_above_the_largest_stable_one_is_said_in_one_sentence(capsys, tmp_path):
+    """The linear network with the rate of tanh: its loss rises, and so does nothing by default."""
+    command = ["solve", "wide", "--activation", "identity", "--neurons", "512", "--out"]
+    warnings = []
+    for options in (["--eta", "0.3"], [], ["--eta", "0.3", "--momentum", "0.1"]):
+        assert main([*command, str(tmp_path), "--json", *options]) == 0
+        warnings.append(json.loads(capsys.readouterr().out)["warning"])
+    assert "rises at step 4: the learning rate exceeds 2 over the sharpness" in warnings[0]
+    assert warnings[1:] == [None, None]

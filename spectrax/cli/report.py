@@ -11,6 +11,7 @@ import numpy as np
 import spectrax
 from spectrax.spectrum import escape_time_of, outlier_path
 
+RISE = 1e-3  # of a loss, relative: less is the error of sampled averages
 SIMULATED_STEPS = 11  # spectra of the networks are measured at so many steps of the training
 
 
@@ -57,6 +58,17 @@ class Report:
     diverged_at: int | None
     ensemble: Any = None
     comparison: Any = None
+    rises_at: int | None = None
+
+    @property
+    def warning(self) -> str | None:
+        """One sentence where networks cannot be expected to follow the theory."""
+        if self.rises_at is None:
+            return None
+        return (
+            f"The training loss rises at step {self.rises_at}: the learning rate exceeds 2 over "
+            "the sharpness there, and finite networks leave the theory; choose a smaller --eta."
+        )
 
     @property
     def diverged(self) -> bool:
@@ -67,6 +79,7 @@ class Report:
         """Results for the JSON sidecar."""
         summary = {
             "message": self.message,
+            "warning": self.warning,
             "diverged_at": self.diverged_at,
             "residual": self.residual,
             **{f"{k}_loss": x[-1] if x.size else None for k, x in self.losses().items()},
@@ -154,7 +167,29 @@ def make(model, args, bar, interpreter=None) -> Report:
         diverged_at=diverged_at if diverged_at < model.num_steps else None,
         ensemble=ensemble,
         comparison=comparison,
+        rises_at=first_rise(model, np.asarray(solution.train_loss)[:valid]),
     )
+
+
+def first_rise(model, loss: np.ndarray) -> int | None:
+    """First step with a larger loss than the step before it, where only instability does that.
+
+    Plain gradient descent on all samples and below 2 over the sharpness never raises the loss.
+    None for fresh or changing batches, momentum, decay or an optimizer of one's own, and for
+    losses that are not the one whose gradient is followed.
+    """
+    batches = getattr(model, "batches", None)
+    repeats = getattr(model, "data", "full_batch") == "full_batch"
+    if batches is not None:
+        samples = np.sort(np.asarray(batches), axis=1)
+        whole = np.arange(model.inputs.shape[0])
+        repeats = samples.shape[1] == len(whole) and bool((samples == whole).all())
+    plain = not (np.any(model.momentum) or np.any(model.weight_decay))
+    plain = plain and getattr(model, "optimizer", None) is None
+    if not (repeats and plain) or callable(getattr(model, "loss", None)):
+        return None
+    rises = np.flatnonzero(loss[1:] > loss[:-1] * (1 + RISE) + RISE**2 * loss[:1])
+    return int(rises[0]) + 1 if rises.size else None
 
 
 def layer_report(weights, count: int, valid: int) -> LayerReport:

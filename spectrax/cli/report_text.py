@@ -5,7 +5,10 @@ import numpy as np
 
 def text(report, paths) -> str:
     """A few lines for the terminal."""
-    lines = [report.message, *_losses(report), "", *_table(report), ""]
+    lines = [report.message, *_losses(report)]
+    if report.warning is not None:
+        lines.append(report.warning)
+    lines += ["", *_table(report), ""]
     if report.comparison is not None:
         lines += ["networks against theory, in standard errors:", str(report.comparison), ""]
     lines.append("written: " + ", ".join(paths))
