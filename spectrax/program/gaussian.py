@@ -22,7 +22,7 @@ from spectrax.program.field import Field
 from spectrax.program.interface import Matrix, Vector, first_rows
 from spectrax.program.limit_ops import AbstractLimitOps
 from spectrax.program.plan import Plan, Record, Variances, fresh_record
-from spectrax.program.tapes import Tape, Tapes
+from spectrax.program.tapes import Tape, Tapes, inner_with_rows, weighted_rows
 
 
 class _Now:
@@ -166,7 +166,7 @@ class GaussianOps(AbstractLimitOps):
         data = jnp.zeros((weight.shape[0], length))
         tape = self.tapes.get(record)
         if tape is not None and tape.coef is not None:
-            data = _rows(jnp.where(self.earlier[:, None], weight, 0.0), tape.coef)
+            data = weighted_rows(jnp.where(self.earlier[:, None], weight, 0.0), tape.coef)
         lo = 0
         for field in self.now[record].fields if record in self.now else []:
             data = data + now[:, lo : lo + field.size] @ field.data
@@ -223,7 +223,7 @@ class GaussianOps(AbstractLimitOps):
         tape = self.tapes.get(record)
         if tape is None or tape.coef is None:
             return jnp.zeros((x.size, self.n, self.plan.record(record).width))
-        inner = _columns(tape.coef, self._dual(x))
+        inner = inner_with_rows(tape.coef, self._dual(x))
         return jnp.where(self.earlier[:, None], inner, 0.0)
 
     def _dual(self, x: Field) -> Float[Array, "k coefficients"]:
@@ -256,7 +256,7 @@ class GaussianOps(AbstractLimitOps):
                 out = out + self.here[:, None] * (now @ mine.block)[:, None, :]
             return out  # variances may differ from step to step: they are in the blocks
         else:
-            out = jnp.where(self.earlier[:, None], _rows(x, gram), 0.0)
+            out = jnp.where(self.earlier[:, None], weighted_rows(x, gram), 0.0)
             if mine.count:
                 row = mine.gram(self.here)  # (width, t, width)
                 out = out + jnp.tensordot(now, row, 1)
@@ -289,19 +289,3 @@ def _join(parts: list, axis: int):
     """Concatenate what is not empty."""
     parts = [x for x in parts if x.shape[axis]] or parts[:1]
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis)
-
-
-def _rows(weight: Float[Array, "k t w"], tape: Float[Array, "t w *rest"]):
-    """sum_tw weight[k, t, w] tape[t, w, ...]."""
-    k, t, w = weight.shape
-    rest = tape.shape[2:]
-    out = weight.reshape(k, t * w) @ tape.reshape(t * w, -1)
-    return out.reshape(k, *rest)
-
-
-def _columns(tape: Float[Array, "t w *rest"], x: Float[Array, "k *rest"]):
-    """sum_rest tape[t, w, rest] x[k, rest], shape (k, t, w)."""
-    t, w = tape.shape[:2]
-    # tape first: then its cotangent has the tape's own layout
-    out = jnp.einsum("aq,kq->ak", tape.reshape(t * w, -1), x)
-    return out.T.reshape(-1, t, w)

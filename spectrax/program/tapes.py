@@ -247,3 +247,19 @@ def add_to_partial(partial: Tapes | None, tapes: Tapes) -> Tapes | None:
 def stack_rows(rows: Tapes, blank: Tapes) -> Tapes:
     """Enter rows, stacked along a new first axis, as the last ones of blank tapes."""
     return {name: blank[name].stack(row) for name, row in rows.items()}
+
+
+def weighted_rows(weight: Float[Array, "k t w"], tape: Float[Array, "t w *rest"]):
+    """sum_tw weight[k, t, w] tape[t, w, ...]."""
+    k, t, w = weight.shape
+    rest = tape.shape[2:]
+    out = weight.reshape(k, t * w) @ tape.reshape(t * w, -1)
+    return out.reshape(k, *rest)
+
+
+def inner_with_rows(tape: Float[Array, "t w *rest"], x: Float[Array, "k *rest"]):
+    """sum_rest tape[t, w, rest] x[k, rest], shape (k, t, w)."""
+    t, w = tape.shape[:2]
+    # tape first: then its cotangent has the tape's own layout
+    out = jnp.einsum("aq,kq->ak", tape.reshape(t * w, -1), x)
+    return out.T.reshape(-1, t, w)

@@ -61,9 +61,10 @@ def test_more_spikes_than_one_tape_is_long():
     """Splitting a spike changes nothing: the second of two in 99 parts, which see the first."""
 
     def strength(num_spikes, K):
+        first = 0.3 * jnp.eye(num_spikes)[0]  # of as many numbers as there are spikes
         model = sx.CoupledSpikeModel(
             num_spikes,
-            H=lambda k, xi, x: x[0] + jnp.where(k > 0, 0.3, 0.0) * xi[0],
+            H=lambda k, xi, x: x[0] + first @ xi,
             G=lambda k, chi, y: chi[k],
             K=jnp.diag(jnp.asarray(K)),
             aspect=1.5,
