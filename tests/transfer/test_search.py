@@ -51,6 +51,22 @@ def test_diverged_trials_are_taken_back():
     assert fit.spread <= fit.spreads[0] and np.isfinite(fit.spread)
 
 
+def test_a_second_search_of_the_same_kind_traces_nothing():
+    traced = []
+
+    def observable(model):
+        traced.append(model)
+        return model.nu**model.parameterization.output_exponent + 1.0
+
+    for start in ((0.3, 0.3), (0.1, 0.2)):
+        sx.fit_parameterization(
+            MODEL, [8.0, 64.0], observable=observable, start=start, num_iterations=3
+        )
+        if start == (0.3, 0.3):
+            first = len(traced)
+    assert first > 0 and len(traced) == first
+
+
 def test_relative_spread():
     values = jnp.array([[1.0, 2.0], [3.0, 2.0]])
     np.testing.assert_allclose(relative_spread(values), 1 / 8)
