@@ -31,8 +31,10 @@ def equalise(W: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         >>> rng = np.random.default_rng(0)
         >>> gains = np.exp(rng.normal(size=100))
         >>> scaled, rows, cols = equalise(gains[:, None] * rng.normal(size=(100, 100)))
-        >>> bool(abs(np.mean(scaled[7] ** 2) - 1) < 1e-2), round(np.corrcoef(rows, gains)[0, 1], 2)
-        (True, 1.0)
+        >>> bool(abs(np.mean(scaled[7] ** 2) - 1) < 1e-2)
+        True
+        >>> bool(np.corrcoef(rows, gains)[0, 1] > 0.95)
+        True
     """
     W = np.asarray(W)
     scale = np.abs(W).max()
