@@ -252,9 +252,10 @@ def test_transfer_writes_table_exponents_gaps_and_verdict(capsys, tmp_path):
     assert first["width"] == other["width"] == 1.0  # there the parameterizations are one
     for key in ("sharpness", "max_stable_lr", "optimal_lr", "loss"):
         np.testing.assert_allclose(first[key], other[key], rtol=1e-6)
-    assert set(found["verdict"]) == set(found["gaps"]) == {"mup", "ntk"}
-    gaps = {name: found["gaps"][name]["lr_gap"][0] for name in ("mup", "ntk")}
-    assert gaps["ntk"] > 5 * gaps["mup"]
+    assert set(found["parameterizations"]) == set(found["gaps"]) == {"mup", "ntk"}
+    assert found["verdict"] == found["parameterizations"]["mup"]["verdict"]
+    drift = {name: x["drift"]["exponent"] for name, x in found["parameterizations"].items()}
+    assert drift["ntk"] > 5 * abs(drift["mup"])
     with np.load(tmp_path / "transfer.npz") as data:
         assert data["mup_losses"].shape == (3, len(data["lrs"]))
 
