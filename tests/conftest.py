@@ -1,5 +1,6 @@
 """Double precision for all tests, as the theory needs, and quick compilation."""
 
+import gc
 import os
 import pathlib
 
@@ -16,9 +17,14 @@ jax.config.update("jax_enable_x64", True)
 
 def pytest_configure(config):
     """Choose the compiler's effort before the first compilation."""
-    if config.option.markexpr == "slow":
-        return  # they compute more than they compile
     os.environ["XLA_FLAGS"] = with_flags(os.environ.get("XLA_FLAGS"))
+
+
+def pytest_collection_finish(session):
+    """Tracing makes millions of short-lived objects: seldom search the old ones for rubbish."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -78,6 +78,7 @@ def test_sidecar_is_strict_json_with_parameters_seed_and_versions(solved):
     assert len(record["layers"]) == 2
 
 
+@pytest.mark.slow
 def test_absent_escape_is_null(capsys, tmp_path):
     code, out, err = run(capsys, "solve", *TINY, "--gamma0", "1", "--json", "--out", str(tmp_path))
     assert code == 0 and err == ""
@@ -86,6 +87,7 @@ def test_absent_escape_is_null(capsys, tmp_path):
     assert [layer["outliers"] for layer in layers] == [[], []]
 
 
+@pytest.mark.slow
 def test_quiet_prints_nothing_and_default_prints_the_escape(capsys, tmp_path):
     arguments = ["solve", *TINY, "--gamma0", "8", "--out", str(tmp_path)]
     assert run(capsys, *arguments, "--quiet")[1:] == ("", "")
@@ -263,6 +265,7 @@ def test_transfer_writes_table_exponents_gaps_and_verdict(capsys, tmp_path):
 WIDE = ["solve", "wide", "--depth", "2", "--num-steps", "3", "--samples", "2", "--neurons", "128"]
 
 
+@pytest.mark.slow
 def test_wide_networks_are_a_kind_of_solve(capsys, tmp_path):
     command = [*WIDE, "--simulate", "20", "--seeds", "2", "--out", str(tmp_path), "--json"]
     assert main(command) == 0

@@ -42,6 +42,7 @@ def outputs(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_many_outputs_are_a_kind_of_solve(outputs):
     for ending in ("png", "pdf"):
         assert (outputs / f"solve_outputs.{ending}").stat().st_size > 0

@@ -8,6 +8,7 @@ import pytest
 import spectrax as sx
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "where"),
     [

@@ -23,6 +23,7 @@ def moved(size, seed=0, *, times=(1.0, 2.0, 3.0), given=None, **options):
     return sx.flow(given or model(), size, key=jax.random.key(seed), times=times, **options)
 
 
+@pytest.mark.slow
 def test_without_learning_the_motion_is_a_matrix_exponential():
     free = moved(60, given=model(kappa=0.0), dense=True, max_steps=200)
     start, J0 = free.at(0.0)
@@ -61,6 +62,7 @@ def predicted(dt, times=(1.0, 3.0)):
     return np.array([float(x.location[0]) for x in found])
 
 
+@pytest.mark.slow
 def test_the_theory_tends_to_matrices_in_continuous_time():
     """At first order in dt; its extrapolation lies within 4 standard errors of matrices."""
     coarse, middle, fine = predicted(0.1), predicted(0.05), predicted(0.025)
@@ -95,6 +97,7 @@ def test_the_event_is_where_the_prediction_passes_the_level():
     assert never.escape_time == np.inf and never.end == 3.0
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_escape_time():
     def time(p):
         given = sx.AntiHebbian(30, dt=0.1, mu=p[0], kappa=p[1], sigma=p[2], decay=p[3])
@@ -107,6 +110,7 @@ def test_derivatives_of_the_escape_time():
     np.testing.assert_allclose(slope, central_differences(value, p), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_blow_up_names_its_time():
     hebbian = model(kappa=-2.0)
     with pytest.raises(RuntimeError, match=r"The motion diverged at time [\d.]+\."):
@@ -118,6 +122,7 @@ def test_a_blow_up_names_its_time():
     assert short.result == sx.RESULTS.unconverged and "in 4 steps" in short.message
 
 
+@pytest.mark.slow
 def test_forward_mode_and_other_solvers():
     def last(kappa):
         options = {"adjoint": diffrax.ForwardMode(), "solver": diffrax.Dopri8(), "throw": False}
@@ -129,6 +134,7 @@ def test_forward_mode_and_other_solvers():
     np.testing.assert_allclose(slope, (more - less) / 0.02, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_bad_requests():
     for options, message in (
         ({"times": [[1.0]]}, r"`times` must have shape \(any\), got shape \(1, 1\)"),

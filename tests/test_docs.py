@@ -39,6 +39,7 @@ def test_pages_with_examples_are_found():
     assert len(WITH_PYTHON) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", WITH_PYTHON)
 def test_python_examples_run(path, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # for the figures that they write
@@ -144,6 +145,7 @@ def test_every_example_of_a_docstring_is_found():
                 assert ">>>" not in text or sources(text) in found, f"{path}: {text}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text, names", list(examples()))
 def test_docstring_example_runs(text, names, request):
     test = doctest.DocTestParser().get_doctest(text, names, request.node.name, None, None)

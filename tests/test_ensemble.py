@@ -37,6 +37,7 @@ def report(name, size, num_seeds):
     return f"{name}, D = {size}, {num_seeds} seeds\n{comparison}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["one hidden layer", "momentum, decay"])
 def test_small_networks_follow_the_theory(name):
     """Standard errors of a few per cent; the slow tests go further."""

@@ -11,6 +11,7 @@ from spectrax.finite_kernel import kernel_eigenvalues, kernel_top
 from spectrax.program.finite import Trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1, 2])
 def test_the_operator_is_the_gram_matrix_of_gradients(classes):
     """Exact: derivatives of the network function, from its definition, at initialization."""
@@ -39,6 +40,7 @@ def test_the_operator_is_the_gram_matrix_of_gradients(classes):
         np.testing.assert_allclose(kernel_top(*arguments), values[-1], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["population", "train"])
 def test_networks_are_as_sharp_as_the_theory_says(kernel):
     """Finite-size: D = 200, 10 networks, standard errors of some per cent."""

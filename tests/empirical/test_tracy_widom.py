@@ -14,6 +14,7 @@ def test_quantiles_are_the_published_ones(rate):
     assert tracy_widom_quantile(rate) == pytest.approx(PUBLISHED[rate], abs=3e-4)
 
 
+@pytest.mark.slow
 def test_mean_and_variance_are_the_published_ones():
     s = np.linspace(-8.0, 8.0, 801)
     F = np.array([tracy_widom_cdf(x) for x in s])

@@ -26,6 +26,7 @@ def show(coordinates):
 CHECKS = [("cnn", (32, 96, 256), 16), ("gpt", (32, 256), 4)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "widths", "seeds"), CHECKS, ids=["cnn", "gpt"])
 def test_updates_do_not_depend_on_width_in_mup(model, widths, seeds):
     found = command.check(model, "mup", widths=widths, num_seeds=seeds)
@@ -35,6 +36,7 @@ def test_updates_do_not_depend_on_width_in_mup(model, widths, seeds):
         assert abs(value) <= TOLERANCE, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["cnn", "gpt"])
 def test_updates_depend_on_width_in_standard_parameterization(model):
     found = command.check(model, "standard", widths=(32, 256), num_seeds=1)
@@ -83,6 +85,7 @@ def along_depth(model, parameterization, depths, seeds):
     )
 
 
+@pytest.mark.slow
 def test_updates_of_branches_do_not_depend_on_depth_in_completep():
     """The first branch sits at the same fraction of the depth, zero; so do both ends."""
     layers = ("input", "blocks.0.conv1", "blocks.0.conv2", "readout")

@@ -242,6 +242,7 @@ def equal_runs(first, second):
         assert same(record.weights(step).values(), theirs.weights(step).values())
 
 
+@pytest.mark.slow
 def test_resumed_training_gives_the_same_weights(tmp_path):
     """Killed at any step: Adam, schedule and accumulation continue bit by bit."""
     step = int(np.random.default_rng().integers(5, NUM_STEPS))

@@ -81,6 +81,7 @@ def theirs_and_ours(model, size):
 QUICK = ("tanh", "classes of a linear network")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(x, marks=[] if x in QUICK else pytest.mark.slow) for x in (*WIDE, *LINEAR)],
@@ -186,6 +187,7 @@ def agree(model, size, seeds, num_neurons=4096):
     assert abs(top - location) < 4 * top_error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size", "seeds"), [("tanh", 200, 32), ("identity", 80, 120)])
 def test_trained_networks_agree_with_the_theory(name, size, seeds):
     agree(MODELS[name](), size, seeds)

@@ -165,6 +165,7 @@ def network(case: Case, size: int) -> Callable:
     return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["everything", "long", *LARGE[2:]])
 def test_the_sampled_limit_of_linear_programs_is_the_gaussian_one(name):
     found = [jax.jit(limits(CASES[name], kind))(jnp.asarray(P)) for kind in ("gaussian", "sampled")]
@@ -173,6 +174,7 @@ def test_the_sampled_limit_of_linear_programs_is_the_gaussian_one(name):
     np.testing.assert_allclose(sampled, exact, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small", "nonlinear", *LARGE])
 def test_networks_tend_to_the_limit(name):
     """Finite-size: within 4.5 standard errors, and the spread shrinks like the root of the size."""
@@ -191,6 +193,7 @@ def test_networks_tend_to_the_limit(name):
     assert 1.5 < jnp.mean(spreads[0]) / jnp.mean(spreads[1]) < 2.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

@@ -128,6 +128,7 @@ def strange_sample(size, key):
     return jnp.stack(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [300, 600])
 def test_any_linear_program_is_the_limit_of_its_own_samples(size):
     """Finite-size: repeated calls, index mixing, memory and spikes, at two sizes."""

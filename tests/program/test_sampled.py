@@ -78,6 +78,7 @@ def test_outputs_are_zero_at_initialization_with_signs():
     assert np.abs(signed).max() < 1e-12 < np.abs(plain).max()
 
 
+@pytest.mark.slow
 def test_scrambles_give_standard_errors():
     """The error of the mean over scrambles is what it says, within a factor three."""
     model = sx.WideNetwork(2, 4, **OPTIONS)
@@ -129,6 +130,7 @@ def test_bad_requests():
     assert memory(model.task().plan(), 4, 2000) > memory(model.task().plan(), 4, 1000) > 8000
 
 
+@pytest.mark.slow
 def test_directions_below_the_resolution_make_no_outliers():
     """96 nearly dependent vectors: without the rule a false outlier at 12.6; networks 4.69(3)."""
     rng = np.random.default_rng(0)

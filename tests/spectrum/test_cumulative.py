@@ -10,6 +10,7 @@ import spectrax as sx
 from spectrax.spectrum.cumulative import Cumulative, cumulative
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aspect", [1.0, 1.02, 0.5])
 def test_marchenko_pastur_is_integrated_to_rounding(aspect):
     """A square matrix, whose density diverges; one that nearly is; one with zeros."""

@@ -46,6 +46,7 @@ def test_matrices_are_factorised_one_by_one(observed):
     assert set(batches(function, law)) == {1}
 
 
+@pytest.mark.slow
 def test_numbers_of_points_do_not_matter():
     """Batches are filled up; what fills them up is cut off."""
     law = sx.one_step_outputs(2.0, 1.0, 1.0)

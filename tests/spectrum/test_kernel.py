@@ -43,6 +43,7 @@ def test_krylov_values_of_the_theory_page(depth, eta, gamma0, step, value):
     np.testing.assert_allclose(found, value, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1, 2])
 def test_shift_formula_is_the_krylov_probe(classes):
     gram = jnp.array([[1.0, 0.3], [0.3, 1.0]])[:classes, :classes]
@@ -52,6 +53,7 @@ def test_shift_formula_is_the_krylov_probe(classes):
     np.testing.assert_allclose(probe, sx.ntk_top(solution, 12), rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_late_in_training_the_sharpness_is_as_smooth_as_early():
     """Fields of late steps are tiny: nothing may be read off them."""
     path = sx.ntk_path(solved(1, 60, 0.19, 2.0), kernel="train")
@@ -59,6 +61,7 @@ def test_late_in_training_the_sharpness_is_as_smooth_as_early():
     np.testing.assert_allclose(path[-1], 8.02203, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_after_the_last_update_is_one_step_of_a_longer_training():
     short, long = solved(2, 5, 0.03, 4.0), solved(2, 6, 0.03, 4.0)
     np.testing.assert_allclose(sx.ntk_top(short, 5), sx.ntk_top(long, 5), rtol=1e-10)
@@ -87,6 +90,7 @@ def test_samples_without_number_see_the_population():
     assert gaps[1] < 0.05 and gaps[1] < 0.2 * gaps[0], gaps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["population", "train"])
 def test_without_learning_the_sharpness_is_the_edge_of_the_bulk(kernel):
     solution = solved(2, 4, 1e-6, 0.5, nu=2.0)
@@ -94,6 +98,7 @@ def test_without_learning_the_sharpness_is_the_edge_of_the_bulk(kernel):
     np.testing.assert_allclose(sx.ntk_top(solution, 3, kernel=kernel), edge, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_sharpness_differentiates():
     def sharpness(p):
         options = {"nu": p[2], "sigma": p[3], "alpha": p[4]}
@@ -123,6 +128,7 @@ def test_coefficients_that_lost_their_digits_are_not_used():
     np.testing.assert_array_equal(settled_a[:5], a[:5])
 
 
+@pytest.mark.slow
 def test_diverged_steps_are_infinitely_sharp():
     model = sx.DeepLinear(2, 60, alpha=4.0, nu=1.0, eta=3.0, gamma0=4.0)
     solution = sx.solve(model, throw=False)

@@ -16,6 +16,7 @@ def semicircle(sigma=1.0):
     return Pencil.symmetric(v, X @ v + X.T @ v)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aspect", [0.4, pytest.param(2.5, marks=pytest.mark.slow)])
 def test_one_matrix_is_marchenko_pastur(aspect):
     law, known = sx.product_law(aspect, sigma=1.3), sx.MarchenkoPastur(aspect, 1.3)
@@ -31,6 +32,7 @@ def test_one_matrix_is_marchenko_pastur(aspect):
     np.testing.assert_allclose(twice.moment(1), 2 * law.moment(1), rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("p", "known"), [(2, (1, 3, 12)), pytest.param(3, (1, 4, 22), marks=pytest.mark.slow)]
 )
@@ -40,6 +42,7 @@ def test_products_of_square_matrices_have_fuss_catalan_moments(p, known):
     np.testing.assert_allclose([law.moment(k) for k in (1, 2, 3)], known, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_sum_with_a_semicircle_shifts_the_variable_of_the_other_law():
     """S(z) = m(z - sigma^2 S(z)): an equation of its own."""
     other = sx.MarchenkoPastur(0.5)
@@ -79,6 +82,7 @@ def test_outermost_edges_of_many_intervals():
     assert (law.support(2)[1, 1] < 0.1 * high) and (law.support(4)[3, 0] > 0.5 * high)
 
 
+@pytest.mark.slow
 def test_free_product_of_two_square_matrices_is_fuss_catalan():
     one, two = sx.product_law(1.0), sx.product_law(1.0, 1.0)
     z = jnp.array([0.3 + 0.2j, -1.0 + 0j, 4.0 - 0.5j])
@@ -109,6 +113,7 @@ def test_free_product_is_the_law_of_independent_factors():
     np.testing.assert_allclose(law.atom(), 0.3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_bad_requests():
     symmetric, several = semicircle(), sx.population_law([1.0, 2.0], [0.5, 0.5], 1.0)
     for ask, message in (

@@ -24,6 +24,7 @@ def test_solutions_and_inverses(n):
     np.testing.assert_allclose(A @ X, jnp.tile(jnp.eye(n), (3, 1, 1)), atol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, SMALL + 1])
 def test_derivatives_in_both_modes(n):
     A, dA = matrices(n, 2)

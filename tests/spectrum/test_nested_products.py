@@ -11,6 +11,7 @@ from spectrax.spectrum.nested_products import NestedProducts
 ONE = jnp.ones(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aspect", [0.4, 3.0])
 def test_one_product_is_marchenko_pastur(aspect):
     """Shifted and scaled: B = 0.7 + YᵀY / 2."""
@@ -62,6 +63,7 @@ def test_density_is_that_of_sampled_matrices():
     assert distances[1] < 0.015 and distances[1] < 0.6 * distances[0], distances
 
 
+@pytest.mark.slow
 def test_edges_and_density_differentiate():
     for function in (
         lambda G: nested(G, 0.7).top(),

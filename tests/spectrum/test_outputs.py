@@ -153,6 +153,7 @@ def test_without_initial_weights_it_is_a_product_of_two():
     np.testing.assert_allclose(law.edges()[1], 27 / 4, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_closed_form():
     def observed(p):
         law = sx.one_step_outputs(p[0], p[1], p[2], p[3])

@@ -70,6 +70,7 @@ def test_entries_that_are_left_out_are_zero():
     assert (np.abs(np.asarray(again)[~kept]) < 1e-15).all() and (np.asarray(G)[kept] != 0).all()
 
 
+@pytest.mark.slow
 def test_long_chains_of_couplings_are_followed():
     """v_k = v_{k-1} + X_k v_{k-1}: the inverse joins fields that are far apart."""
     spaces = sx.Spaces(N=1.0)
@@ -81,6 +82,7 @@ def test_long_chains_of_couplings_are_followed():
     np.testing.assert_allclose(mean, 1.1**5, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_spectra_of_sampled_matrices_tend_to_the_law():
     law, distances = residual_network(), []
     distance = distance_from(law)
@@ -175,6 +177,7 @@ def test_bad_systems(change, message):
         dataclasses.replace(law, **change)
 
 
+@pytest.mark.slow
 def test_real_numbers_inside_the_bulk_are_refused():
     law = sx.product_law(2.0)
     with pytest.raises(ValueError, match=r"`z` must lie off the bulk or be complex .* got 2.0"):

@@ -63,6 +63,7 @@ SAMPLES = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @SIGNS
 @SAMPLES
 def test_projected_probe_is_that_of_sampled_matrices_up_to_an_error_that_shrinks(
@@ -87,6 +88,7 @@ def dense(seed=0, shape=(12, 8)):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape) / np.sqrt(shape[1]))
 
 
+@pytest.mark.slow
 def test_probe_is_the_matrix_exponential_however_the_matrix_is_given():
     W, v, times = dense(), jnp.arange(8.0), jnp.array([0.0, 3.0])
     linear = eqx.nn.Linear(8, 12, use_bias=False, key=jax.random.key(0))
@@ -168,6 +170,7 @@ def trained(model, size, num_seeds):
     return [train(key) for key in jax.random.split(jax.random.key(3), num_seeds)]
 
 
+@pytest.mark.slow
 def test_probe_of_a_trained_network():
     """Every field of the training against the fifth, in both weights."""
     model = sx.DeepLinear(2, 12, alpha=4.0, nu=1.0, eta=0.03, gamma0=6.0)

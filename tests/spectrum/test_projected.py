@@ -102,6 +102,7 @@ def test_a_constant_source_adds_up_what_the_probe_does():
     np.testing.assert_allclose(driven.values[0], laplace(free, 0.0, time, panels=3), rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_gradient_of_the_outlier_read_off_the_probe():
     """Reverse mode through Diffrax against the transfer matrix and central differences."""
 

@@ -44,6 +44,7 @@ def test_a_model_is_compiled_and_planned_once(plans):
     assert abs(losses[0] - losses[1]) > 1e-3  # the new numbers were used
 
 
+@pytest.mark.slow
 def test_a_wide_network_is_made_and_solved_without_compiling_again(plans):
     limit = sx.SampledLimit(64, key=jax.random.key(0))
     first = float(sx.solve(wide(), interpreter=limit).train_loss[-1])

@@ -44,6 +44,7 @@ def test_overlaps_of_three_tanh_coupled_spikes():
     np.testing.assert_allclose(overlap[0], [0.268, 0.389, 0.442], atol=0.002)
 
 
+@pytest.mark.slow
 def test_matrices_have_the_predicted_outlier():
     model = tanh_spikes(0.5, 1.0, 1.5)
     errors = []
@@ -57,6 +58,7 @@ def test_matrices_have_the_predicted_outlier():
     assert errors[1] < errors[0] < 0.03 * 9.277
 
 
+@pytest.mark.slow
 def test_more_spikes_than_one_tape_is_long():
     """Splitting a spike changes nothing: the second of two in 99 parts, which see the first."""
 
@@ -92,6 +94,7 @@ def sampled_images(step, size=1200, seeds=6):
     return np.mean(found), np.std(found, ddof=1) / np.sqrt(seeds)
 
 
+@pytest.mark.slow
 def test_every_route_knows_the_coupling():
     """The same spike twice: outliers, paths, escape and comparison are of one matrix."""
     model = sx.CoupledSpikeModel(
@@ -159,6 +162,7 @@ def test_an_outlier_below_the_bulk():
     np.testing.assert_allclose(found.location[0], 0.2895, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_outliers_differentiate_in_the_coupling():
     interpreter = sx.SampledLimit(256, key=jax.random.key(0))
 

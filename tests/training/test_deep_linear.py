@@ -75,6 +75,7 @@ def test_reference_simulations_agree_within_four_standard_errors(index):
                 assert abs(gap) < 4 * found["top_eigenvalue_se"][i][k]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "options"),
     [
@@ -135,6 +136,7 @@ def test_outliers_of_the_theory_page():
         np.testing.assert_allclose(found.location, expected, atol=5e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("index", "layer", "step"), [(0, 0, 20), (1, 1, 30), (3, 2, 25)])
 def test_krylov_probe_finds_the_outlier_of_the_transfer_matrix(index, layer, step):
     exact = sx.outliers(sx.spikes(solved(index), layer, step), 1)

@@ -30,6 +30,7 @@ def slope(mode, interpreter):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label_noise", [0.1, 0.0])
 @pytest.mark.parametrize("mode", [jax.grad, pytest.param(jax.jacfwd, marks=pytest.mark.slow)])
 def test_two_classes_of_equal_noise(mode, label_noise):
@@ -53,6 +54,7 @@ def loss(x):
 SLOPE = jax.jit(jax.grad(loss))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inputs", [ORTHOGONAL, ORTHOGONAL[[0, 1, 1]], TWICE])
 def test_inputs_of_equal_norm_and_inputs_given_twice(inputs):
     """Every derivative in the inputs, against central differences along some directions.

@@ -49,6 +49,7 @@ def check_gradients(f, x, step=1e-3):
     np.testing.assert_allclose(reverse, forward, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_escape_time_in_every_hyperparameter():
     assert 2 < escape(ESCAPES) < T
     check_gradients(escape, ESCAPES)

@@ -42,6 +42,7 @@ def test_without_learning_the_motion_is_that_of_the_semicircle():
     np.testing.assert_allclose(sx.spikes(solution, 0, steps).K, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "end"),
     [
@@ -89,6 +90,7 @@ def test_fine_resolutions_keep_their_digits_on_smooth_trajectories():
         np.testing.assert_allclose(sampled, exact, rtol=5 * resolution**0.5 + 1e-10)
 
 
+@pytest.mark.slow
 def test_derivatives_of_outlier_and_escape_time():
     def observed(p):
         model = sx.AntiHebbian(25, mu=p[0], kappa=p[1], sigma=p[2], decay=p[3], dt=p[4])

@@ -4,6 +4,7 @@ from functools import cache
 
 import jax
 import numpy as np
+import pytest
 from oracles import deep_linear_kernels
 
 import spectrax as sx
@@ -25,6 +26,7 @@ def oracle():
     return deep_linear_kernels(DEPTH, T, **OPTIONS)
 
 
+@pytest.mark.slow
 def test_every_layer_has_its_own_kernels():
     """The independent oracle: time matrices acting on trajectories, in plain NumPy."""
     solution = solved()
@@ -72,6 +74,7 @@ def mean_of(law, z=1e8):
     return z * (z * law.stieltjes(z) - 1)
 
 
+@pytest.mark.slow
 def test_networks_have_these_kernels():
     """D = 200, 16 networks; standard errors of ten per cent, layers differ by factors."""
     seeds = 16

@@ -48,6 +48,7 @@ def forward_jacobian():
     return jax.jit(jax.jacfwd(numbers))(POINT)
 
 
+@pytest.mark.slow
 def test_forward_mode_is_the_derivative():
     exact = central_differences(jax.jit(numbers), POINT)
     np.testing.assert_allclose(forward_jacobian(), exact, rtol=1e-5, atol=1e-8)
@@ -59,6 +60,7 @@ def test_reverse_mode_is_forward_mode():
     np.testing.assert_allclose(reverse, weights @ forward_jacobian(), rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [jax.jacfwd, jax.grad])
 def test_implicit_adjoint_is_the_causal_one(mode):
     def total(x, adjoint):
@@ -74,6 +76,7 @@ def test_implicit_adjoint_is_the_causal_one(mode):
     np.testing.assert_allclose(implicit, causal, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_residual_sees_a_wrong_kernel():
     solution = sx.solve(model_at(POINT))
     task, tapes = solution.model.task(), dict(solution.order.tapes)
@@ -107,6 +110,7 @@ def test_second_derivatives_forward_over_reverse():
     np.testing.assert_allclose(found, exact, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver",
     [
@@ -166,6 +170,7 @@ def test_divergence_raises_unless_told_not_to():
         sx.solve(sx.DeepLinear(1, T, alpha=3.0, nu=1.0, eta=6.0, gamma0=2.5))
 
 
+@pytest.mark.slow
 def test_a_batch_with_divergent_elements_equals_the_loop():
     """64 settings under jit, vmap and grad; the divergent ones spoil nothing."""
     etas = jnp.geomspace(0.01, 10.0, 64)
@@ -208,6 +213,7 @@ def same(many, ones, rtol=1e-9):
             np.testing.assert_allclose(ours[i], theirs, rtol=rtol, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_attributes_and_spectra_of_a_batch_are_those_of_its_elements():
     nus = (0.5, 2.0)
     models = eqx.filter_vmap(lambda nu: model_at(POINT.at[1].set(nu)))(jnp.array(nus))

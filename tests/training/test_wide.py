@@ -134,6 +134,7 @@ def test_lazy_networks_follow_their_tangent_kernel(activation, depth):
         f = f + 0.3 / 2 * K @ (y - f)
 
 
+@pytest.mark.slow
 def test_whitened_linear_network_aligns_its_features():
     r"""Gradient flow: the kernel along y ends at sqrt(1 + gamma0^2 |y|^2)."""
     P, y, gamma0 = 2, np.array([0.8, -0.6]), 2.0
@@ -208,6 +209,7 @@ def test_symmetries_of_the_samples(reference):
     np.testing.assert_allclose(twice[:, 1], twice[:, 2], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_derivatives_of_predictions_strengths_and_escape_times():
     """On fixed noise, both modes, against fourth-order central differences."""
     interpreter = limit(256)
@@ -286,6 +288,7 @@ def test_bad_requests():
         sx.simulate(build(), 8, key=jax.random.key(0), num_seeds=2, kernel="train")
 
 
+@pytest.mark.slow
 def test_divergence_is_reported_with_its_step():
     options = SMALL | {"eta": 1e4}
     model = sx.WideNetwork(2, 20, gamma0=2.0, activation="softplus", **options)

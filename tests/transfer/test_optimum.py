@@ -17,6 +17,7 @@ def model(p):
 HERE = jnp.array([4.0, 1.1, 1.5, 5.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["test", "train"])
 def test_no_other_rate_has_a_lower_loss(loss):
     best = sx.optimal_lr(model(HERE), loss=loss)
@@ -32,6 +33,7 @@ def test_no_other_rate_has_a_lower_loss(loss):
     assert near[1] < near[0] and near[1] < near[2]
 
 
+@pytest.mark.slow
 def test_gradient_of_the_optimal_rate():
     """Nested derivatives lose digits: 1e-4."""
 

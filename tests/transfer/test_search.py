@@ -10,6 +10,7 @@ from spectrax.transfer.search import OBSERVABLES, relative_spread
 MODEL = sx.DeepLinear(2, 16, alpha=4.0, nu=1.0, eta=0.04, gamma0=4.0)
 
 
+@pytest.mark.slow
 def test_three_starting_points_reach_mup():
     """Up to terms of order 1/width: (0.488, -0.006) on these widths."""
     for start in ((0.2, 0.2), (0.0, 0.0), (0.8, -0.2)):
@@ -40,6 +41,7 @@ def test_other_observables_stop_depending_on_width(observable):
     np.testing.assert_allclose(relative_spread(jnp.stack(values)), fit.spread, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_diverged_trials_are_taken_back():
     """A step so long that widths diverge costs a trial, not the search."""
     import optax

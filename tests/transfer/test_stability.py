@@ -17,6 +17,7 @@ def online(p, num_steps=8):
     return sx.DeepLinear(1, num_steps, eta=0.1, data="online", **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.5, "weight_decay": 0.02}])
 def test_at_the_largest_stable_rate_the_sharpness_just_reaches_the_bound(options):
     model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.1, gamma0=3.0, **options)
@@ -30,6 +31,7 @@ def test_at_the_largest_stable_rate_the_sharpness_just_reaches_the_bound(options
     assert f"from step {int(found.crossed_at)} on" in found.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["population", "train"])
 def test_sharpness_at_initialization_in_closed_form(kernel):
     model = sx.DeepLinear(2, 2, alpha=3.0, nu=1.5, eta=0.01, gamma0=4.0, sigma=0.9)
@@ -37,6 +39,7 @@ def test_sharpness_at_initialization_in_closed_form(kernel):
     np.testing.assert_allclose(initial_sharpness(model, kernel), found, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_gradient_of_the_largest_stable_rate():
     p = jnp.array([4.0, 1.1, 1.5, 5.0])
 
@@ -47,6 +50,7 @@ def test_gradient_of_the_largest_stable_rate():
     np.testing.assert_allclose(slope, central_differences(value, p), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.0, 0.6])
 def test_a_kernel_at_rest_diverges_right_beyond_the_rate(momentum):
     """Where the kernel cannot give way, the edge is one of divergence, with momentum too."""
