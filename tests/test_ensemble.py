@@ -40,12 +40,12 @@ def report(name, size, num_seeds):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["one hidden layer", "momentum, decay"])
 def test_small_networks_follow_the_theory(name):
-    """Standard errors of a few per cent; the slow tests go further."""
+    """Standard errors of a few per cent; the nightly tests go further."""
     comparison, _ = compared(name, 250, 10)
     assert comparison.worst < 4.5, report(name, 250, 10)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", SETTINGS)
 def test_networks_follow_the_theory_within_four_standard_errors(name):
     small, large = compared(name, 250, 24)[0], compared(name, 1000, 24)[0]

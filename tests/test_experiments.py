@@ -58,7 +58,7 @@ def test_experiment_runs(name, tmp_path):
     run(name, tmp_path, "--quick")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["cnn_spectra", "resnet_spectra", "gpt_spectra"])
 def test_paper_preset_runs_on_noise(name, tmp_path):
     """Two steps of the narrowest network, on data of the paper's shapes, with a small batch."""
@@ -68,7 +68,7 @@ def test_paper_preset_runs_on_noise(name, tmp_path):
     assert all(claim["verdict"] for claim in record["claims"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["solve", "transfer", "wide", "spectrum", "outputs", "controls"])
 def test_benchmark_runs(name, tmp_path):
     command = [sys.executable, str(FOLDER / "benchmarks" / f"{name}.py"), "--quick"]

@@ -52,7 +52,7 @@ def test_networks_are_as_sharp_as_the_theory_says(kernel):
     assert np.abs((found - path) / stderr).max() < 4, (found, stderr, path)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("depth, eta", [(1, 0.1), (2, 0.03)])
 @pytest.mark.parametrize("kernel", ["population", "train"])
 def test_sharpness_and_bulk_of_large_networks(depth, eta, kernel):

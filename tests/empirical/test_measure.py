@@ -167,7 +167,7 @@ def test_matrices_of_low_rank_plus_noise_of_any_level_end():
     assert measure_spectrum(W).regime == "restructured bulk"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_networks_read_back_give_the_outliers_of_the_theory():
     """Deep linear networks, D = 1000, eight seeds: every eigenvalue read back by this tool."""
     import jax

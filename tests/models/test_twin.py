@@ -193,7 +193,7 @@ def test_trained_networks_agree_with_the_theory(name, size, seeds):
     agree(MODELS[name](), size, seeds)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("name", "options", "size", "seeds"),
     [
@@ -208,7 +208,7 @@ def test_large_ensembles_agree_with_the_theory(name, options, size, seeds):
     agree(MODELS[name](**options), size, seeds, 16384)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("name", "size", "seeds"), [("tanh", 20, 600), ("identity", 40, 400)])
 def test_the_difference_halves_when_the_size_doubles(name, size, seeds):
     """Of the last loss: the deviation of finite networks is of order 1/N."""

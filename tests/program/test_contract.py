@@ -124,8 +124,14 @@ CASES = {
     "deep": Case(deep, 3, {f"hidden{k}": 1.0 for k in range(DEPTH + 1)}),
     "nonlinear": Case(nonlinear, 4, {"rows": 1.5, "cols": 1.0}, num_sites=8192),
 }
-LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("everything", "long", "deep")]
+TIER = {"everything": [pytest.mark.slow], "nonlinear": [pytest.mark.slow]}
+TIER |= dict.fromkeys(("long", "deep"), [pytest.mark.nightly])
 P = 0.6
+
+
+def tiered(*names):
+    """Cases with the marks of how long they take."""
+    return [pytest.param(name, marks=TIER.get(name, [])) for name in names]
 
 
 def optimizer():
@@ -165,8 +171,7 @@ def network(case: Case, size: int) -> Callable:
     return value
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["everything", "long", *LARGE[2:]])
+@pytest.mark.parametrize("name", tiered("everything", "long", "deep"))
 def test_the_sampled_limit_of_linear_programs_is_the_gaussian_one(name):
     found = [jax.jit(limits(CASES[name], kind))(jnp.asarray(P)) for kind in ("gaussian", "sampled")]
     (exact, gap), (sampled, sampled_gap) = found
@@ -174,8 +179,7 @@ def test_the_sampled_limit_of_linear_programs_is_the_gaussian_one(name):
     np.testing.assert_allclose(sampled, exact, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["small", "nonlinear", *LARGE])
+@pytest.mark.parametrize("name", tiered(*CASES))
 def test_networks_tend_to_the_limit(name):
     """Finite-size: within 4.5 standard errors, and the spread shrinks like the root of the size."""
     case, seeds = CASES[name], 16
@@ -193,18 +197,13 @@ def test_networks_tend_to_the_limit(name):
     assert 1.5 < jnp.mean(spreads[0]) / jnp.mean(spreads[1]) < 2.7
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("small", "gaussian"),
-        ("nonlinear", "sampled"),
-        *(
-            pytest.param(name, kind, marks=pytest.mark.slow)
-            for name in ("small", "everything", "long", "deep")
-            for kind in ("gaussian", "sampled")
-            if (name, kind) != ("small", "gaussian")
-        ),
+        pytest.param(name, kind, marks=TIER.get(name, []))
+        for name in CASES
+        for kind in ("gaussian", "sampled")
+        if (name, kind) != ("nonlinear", "gaussian")
     ],
 )
 def test_limits_compile_batch_and_derive(name, kind):
@@ -223,8 +222,7 @@ def test_limits_compile_batch_and_derive(name, kind):
         np.testing.assert_allclose(slope, exact[0], rtol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", tiered(*CASES))
 def test_networks_compile_batch_and_derive(name):
     """Derivatives of a training in forward mode: its loop has no fixed length."""
     run = network(CASES[name], 20)

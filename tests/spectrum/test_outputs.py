@@ -99,7 +99,7 @@ def distances(law, sizes, seeds):
     return np.array(found)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("kappa0", [0.3, 1.2])
 def test_sampled_spectra_approach_the_law_like_one_over_their_size(kappa0):
     """A quarter at four times the size, up to logarithms; 1/2 for independent eigenvalues."""

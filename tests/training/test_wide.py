@@ -299,7 +299,7 @@ def test_divergence_is_reported_with_its_step():
     assert not np.isnan(solution.predictions).any()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("depth", "activation", "extra"),
     [

@@ -12,7 +12,7 @@ from spectrax.program.finite import Trainer
 from spectrax.transfer.stability import with_eta
 
 T, GROWTH = 60, 10
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 
 def build(options):

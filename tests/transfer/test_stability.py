@@ -88,7 +88,7 @@ def test_bad_requests():
         sx.max_stable_lr(sx.DeepLinear(1, 5, eta=0.1, data="online", **options), kernel="train")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("options", "tolerance"),
     [({"data": "online", "alpha": 1000.0}, 0.03), ({"alpha": 4.0}, 0.05)],
