@@ -1,10 +1,12 @@
 """Functions of one object, and batches of such objects."""
 
 import functools
+from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar, cast
 
 import equinox as eqx
+import jax
 
 F = TypeVar("F", bound=Callable)
 
@@ -22,6 +24,14 @@ def over_batches(function: F) -> F:
         return eqx.filter_vmap(lambda one: mapped(one, *args, **kwargs))(one)
 
     return cast(F, mapped)
+
+
+def counted(batch, size: int) -> str:
+    """The messages of a batch of `size` results, each with how many have it."""
+    arrays, rest = eqx.partition(batch, eqx.is_array)
+    each = (jax.tree.map(lambda x, i=i: x[i], arrays) for i in range(size))
+    found = Counter(eqx.combine(one, rest).message for one in each)
+    return " ".join(f"{n} of {found.total()}: {x}" for x, n in found.items())
 
 
 def require_one(name: str, value) -> None:

@@ -1,15 +1,12 @@
 """What `solve` returns: order parameters, losses, and how it went."""
 
-from collections import Counter
-
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from spectrax import _check, _kind, _show
-from spectrax._batches import over_batches
+from spectrax._batches import counted, over_batches
 from spectrax.seam import (
     CoupledSpikes,
     CoupledWeights,
@@ -137,10 +134,7 @@ class Solution(eqx.Module):
     def message(self) -> str:
         """One sentence on how it went (concrete results only), with their numbers for a batch."""
         if self.batch_axes:
-            arrays, rest = eqx.partition(self, eqx.is_array)
-            each = (jax.tree.map(lambda x, i=i: x[i], arrays) for i in range(len(self.coordinates)))
-            found = Counter(eqx.combine(one, rest).message for one in each)
-            return " ".join(f"{n} of {found.total()}: {x}" for x, n in found.items())
+            return counted(self, len(self.coordinates))
         sentence = RESULTS[self.result]
         if self.result == RESULTS.divergent:
             step, unit = int(self.stats["diverged_at"]), float(self.model.time_unit)

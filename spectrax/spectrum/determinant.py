@@ -16,7 +16,9 @@ from spectrax.spectrum.outlier import Outliers
 
 
 @over_batches
-def response_matrix(spikes: CoupledSpikes, z: Inexact[Array, ""] | float) -> Inexact[Array, "n n"]:
+def response_matrix(
+    spikes: CoupledSpikes, z: Inexact[Array, ""] | float | complex
+) -> Inexact[Array, "n n"]:
     r"""Matrix of the linear system for $(c, R^v, d, R^w)$, singular where z is an outlier.
 
     $$c = m(\sigma^2R_e d + C_e b), \quad R^v = m R_e^\top b, \quad

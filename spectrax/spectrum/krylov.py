@@ -1,5 +1,6 @@
 """Third route to the outliers: the Krylov probe."""
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -42,12 +43,18 @@ def krylov(
             f"{_check.named(solution.model)}."
         )
     step = _check.step(step, weights.num_steps, first=1)
-    model, layer = solution.model, solution.layers[layer] if layer < 0 else layer
+    layer = solution.layers[layer] if layer < 0 else layer
+    return _krylov(solution, layer, jnp.asarray(step), num)
+
+
+@eqx.filter_jit
+def _krylov(solution, layer: int, step: Int[Array, ""], num: int):
+    """Compiled once for all steps."""
+    model, weights = solution.model, solution.weights(layer)
     name = solution.order.layers[solution.layers.index(layer)]
     cols = model.space_of(layer)
     gram = Gram(name, model.space_of(layer + 1), cols, weights.sigma)
-    probe = Lanczos(gram, cols, weights.num_classes)
-    start = (f"{name}.forward", jnp.asarray(step) - 1)
+    probe, start = Lanczos(gram, cols, weights.num_classes), (f"{name}.forward", step - 1)
     return lanczos(model.task(), solution.order.tapes, probe, weights.coordinates[step], start, num)
 
 

@@ -10,7 +10,7 @@ import optimistix as optx
 from jaxtyping import Array, Float, Int
 
 from spectrax import _check, _kind, _show
-from spectrax._batches import over_batches
+from spectrax._batches import counted, over_batches
 from spectrax.solution import RESULTS, Solution
 from spectrax.spectrum.kernel import ntk_path, ntk_top
 from spectrax.spectrum.nested_products import NestedProducts
@@ -41,7 +41,9 @@ class Stability(eqx.Module):
 
     @property
     def message(self) -> str:
-        """One sentence on how it went (concrete results only)."""
+        """One sentence on how it went (concrete results only), with their numbers for a batch."""
+        if self.sharpness.ndim > 1:
+            return counted(self, len(self.sharpness))
         sentence = RESULTS[self.result]
         if self.result == RESULTS.unstable:
             sentence = f"The training is unstable from step {int(self.crossed_at)} on."
