@@ -44,16 +44,17 @@ ASKED = {
     "determinant_outliers": lambda s: determinant_outliers(last(s), 1, grid=64),
     "krylov": lambda s: sx.krylov(s, 0, T, num=6),
     "ritz_values": lambda s: sx.ritz_values(s, -1, 2, num=6),
-    "ntk_path on samples": lambda s: sx.ntk_path(s, kernel="train", num=8),
+    "ntk_path on samples": lambda s: sx.ntk_path(s, kernel="train", num=4),
     "ntk_top": lambda s: sx.ntk_top(s, T),
 }
 OFTEN = ("ntk_path", "compress", "response_matrix")
 
 
-@pytest.mark.parametrize("classes", [1, pytest.param(2, marks=SLOW)])
-@pytest.mark.parametrize(
-    "name", [name if name in OFTEN else pytest.param(name, marks=SLOW) for name in ASKED]
-)
+CASES = [pytest.param(name, 1, marks=[SLOW] * (name not in OFTEN)) for name in ASKED]
+CASES += [pytest.param(name, 2, marks=SLOW) for name in ("compress", "krylov")]
+
+
+@pytest.mark.parametrize(("name", "classes"), CASES)
 def test_answers_for_a_batch_are_those_of_its_elements(name, classes):
     batch, ones = solutions(classes)
     many, each = ASKED[name](batch), [ASKED[name](one) for one in ones]

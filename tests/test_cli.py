@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -275,6 +276,15 @@ def test_wide_networks_are_a_kind_of_solve(capsys, tmp_path):
     assert (tmp_path / "solve_wide.png").stat().st_size > 0
     with np.load(tmp_path / "solve_wide.npz") as data:
         assert data["train_loss"].shape == (3,) and data["location"].shape == (1, 4, 1)
+
+
+def test_standard_errors_are_said_to_be_uncertain_themselves():
+    from spectrax.cli.report_text import _caution
+
+    draws = np.random.default_rng(0).normal(size=(20_000, 8))
+    spread = draws.std(axis=1, ddof=1).std()
+    stated = re.search(r"from 8 networks and are known to (\d+)%", _caution(8))
+    assert float(stated[1]) / 100 == pytest.approx(spread, abs=0.01)
 
 
 def test_wide_networks_take_data_of_a_file(capsys, tmp_path):

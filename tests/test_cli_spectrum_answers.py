@@ -146,6 +146,33 @@ def test_fused_arrays_and_stacks_are_taken_apart_on_request(capsys, tmp_path):
     assert [found[name]["snapshots"][0]["outliers"] for name in parts] == [0, 0, 1]
 
 
+def test_what_cannot_be_taken_apart_is_measured_whole_and_says_why(capsys, tmp_path):
+    heads = [np.concatenate([noise(10, 40), 3 * noise(10, 40), noise(10, 40)]) for _ in range(4)]
+    path = saved(tmp_path / "a.npz", **{"h.query_key_value.weight": np.concatenate(heads)})
+    options = ["--split", "--no-figures", "--out", tmp_path / "out"]
+    code, out, _ = run(capsys, path, *options)
+    assert code == 0 and out.splitlines()[1].startswith("h.query_key_value.weight  120 × 40")
+    assert "measured whole, alternating heads of unknown number, see --heads (1): h.query" in out
+    _, out, _ = run(capsys, path, *options, "--heads", 4, "--json")
+    assert strict(out)["not_split"] == []
+    found = layers(out)
+    assert list(found) == [f"h.query_key_value.weight[{part}]" for part in "qkv"]
+    sigmas = [x["snapshots"][0]["sigma"] for x in found.values()]
+    assert sigmas == pytest.approx([1.0, 3.0, 1.0], rel=0.1)
+
+
+def test_attention_of_flax_is_measured_as_matrices(capsys, tmp_path):
+    left, right = noise(48), noise(40)
+    planted = (noise(48, 40) + 0.5 * np.outer(left, right)).reshape(48, 4, 10)
+    scope = "layer/self_attention"
+    arrays = {f"{scope}/query/kernel": planted, f"{scope}/out/kernel": noise(4, 10, 56)}
+    path = saved(tmp_path / "a.npz", **arrays)
+    _, out, _ = run(capsys, path, "--json", "--no-figures", "--out", tmp_path / "out")
+    query, out_ = (x["snapshots"][0] for x in layers(out).values())
+    assert (query["rows"], query["cols"]) == (40, 48) and query["outliers"] == 1
+    assert (out_["rows"], out_["cols"]) == (56, 40) and out_["outliers"] == 0
+
+
 def test_folders_of_hugging_face_are_checkpoints(capsys, tmp_path):
     from safetensors.numpy import save_file
 

@@ -13,13 +13,18 @@ import ml_dtypes
 import numpy as np
 
 from spectrax._memory import host_memory
+from spectrax.checkpoints.fused import Blocks, blocks_of
 from spectrax.checkpoints.quantised import companions, dequantise, is_code
-from spectrax.empirical.unfold import unfolded_shape
+from spectrax.empirical.unfold import HEADS, unfolded_shape
 
 SHARE = 1 / 8  # of the free memory for one array: measuring needs up to seven copies of bfloat16
 
 STACKED = "3 axes, no kernel: stacked matrices"
+STACKED_HEADS = "4 axes, no kernel: stacked attention"
+FUSED = "directions and gates of a recurrent layer"
+APART = (STACKED, STACKED_HEADS, FUSED)  # can be measured once taken apart
 LONGEST = 64  # of a kernel of one spatial axis: a longer third axis is no kernel's
+ATTENTION = re.compile(r"(attention|attn)[^/]*/(.*/)?(query|key|value|out)/kernel$", re.IGNORECASE)
 OPTIMISER = re.compile(r"(^|[/.])(optimizer|optim|opt_state|exp_avg|exp_avg_sq|momentum_buffer)\b")
 
 
@@ -60,6 +65,8 @@ class Checkpoint:
         dtypes: type of each array, where the format says it beforehand.
         layouts: order of the axes, "out_in" or "in_out", where the format knows it.
         scales: names of scale and zero point, and axis, of codes whose file says so itself.
+        fused: blocks of arrays, where the format knows them.
+        heads: number of attention heads, if a configuration beside the file has it.
     """
 
     path: pathlib.Path
@@ -70,10 +77,38 @@ class Checkpoint:
     dtypes: dict[str, str] = dataclasses.field(default_factory=dict)
     layouts: dict[str, str] = dataclasses.field(default_factory=dict)
     scales: dict[str, tuple[str, str | None, int]] = dataclasses.field(default_factory=dict)
+    fused: dict[str, Blocks] = dataclasses.field(default_factory=dict)
+    heads: int | None = None
 
     def layout(self, name: str) -> str:
-        """Order of the axes of one array: as the file says, or by its name (`layout_of`)."""
-        return self.layouts.get(name) or layout_of(name)
+        """Order of the axes of one array: as the file says, or by its name (`layout_of`).
+
+        Flax' attention gives each head an axis. Its queries, keys and values then have biases of
+        two axes; those of one axis belong to convolutions.
+        """
+        known, path = self.layouts.get(name), _path(name)
+        attention = ATTENTION.search(path) if len(self.shapes.get(name, ())) in (3, 4) else None
+        if known or attention is None:
+            return known or layout_of(name)
+        if attention[3].lower() == "out":
+            return "heads_out"
+        bias = next(
+            (x for x in self.shapes if _path(x) == path.removesuffix("kernel") + "bias"), ""
+        )
+        return "in_out" if len(self.shapes.get(bias, (0, 0))) == 1 else "in_heads"
+
+    def blocks(self, name: str, *, layout: str = "auto", heads: int | None = None) -> Blocks | str:
+        """What one array is made of, or why it stays whole (`blocks_of`).
+
+        Args:
+            name: one of `shapes`.
+            layout: order of its axes, or "auto".
+            heads: number of attention heads, if the checkpoint does not say or is wrong.
+        """
+        if name in self.fused:
+            return self.fused[name]
+        layout = self.layout(name) if layout == "auto" else layout
+        return blocks_of(name, self.shapes, layout, heads or self.heads)
 
     def scale(self, name: str) -> tuple[str, str | None, int] | None:
         """Names of the scale and of the zero point of quantised weights, and their axis."""
@@ -154,9 +189,13 @@ class Checkpoint:
                 reasons[name] = "scale or zero point of quantised weights"
             elif patterns == ("*",) and OPTIMISER.search(name):
                 reasons[name] = "state of the optimiser"
-            elif len(shape) not in (2, 3, 4):
+            elif len(shape) not in (2, 3, 4, 5):
                 reasons[name] = f"{len(shape)} ax{'i' if len(shape) == 1 else 'e'}s"
-            elif len(shape) == 3 and _spatial(shape, order) > LONGEST:
+            elif name in self.fused:
+                reasons[name] = FUSED
+            elif len(shape) == 4 and order in HEADS:
+                reasons[name] = STACKED_HEADS
+            elif len(shape) == 3 and order not in HEADS and _spatial(shape, order) > LONGEST:
                 reasons[name] = STACKED
             elif min(sides := unfolded_shape(shape, order, unfolding)) < smallest:
                 reasons[name] = f"matrix smaller than {smallest}, {sides[0]} × {sides[1]}"
@@ -172,8 +211,12 @@ class Checkpoint:
 
 def layout_of(name: str) -> str:
     """Order of the axes: "in_out" for what Flax calls a kernel, otherwise "out_in"."""
-    last = name.replace(".", "/").rstrip("/").split("/")[-1]
-    return "in_out" if last == "kernel" else "out_in"
+    return "in_out" if _path(name).split("/")[-1] == "kernel" else "out_in"
+
+
+def _path(name: str) -> str:
+    """Steps to an array by slashes; what newer Flax puts inside a parameter is left out."""
+    return name.replace(".", "/").rstrip("/").removesuffix("/value").rstrip("/")
 
 
 def _spatial(shape: tuple[int, ...], layout: str) -> int:

@@ -7,6 +7,8 @@ import numpy as np
 
 from spectrax.checkpoints.base import Checkpoint, CheckpointError
 
+CONFIG, LONGEST = "config.json", 1_000_000  # bytes of a configuration
+HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SINGLE = ("model.safetensors", "pytorch_model.bin", "model.onnx", "flax_model.msgpack")
 
@@ -18,6 +20,19 @@ def weights_in(folder: pathlib.Path) -> pathlib.Path | None:
             return folder / name
     found = sorted(folder.glob("*.safetensors"))
     return found[0] if len(found) == 1 else None
+
+
+def heads_beside(file: pathlib.Path) -> int | None:
+    """Number of attention heads, from the configuration that Hugging Face puts beside weights."""
+    try:
+        text = (file.parent / CONFIG).read_bytes()[: LONGEST + 1]
+        config = json.loads(text) if len(text) <= LONGEST else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(config, dict):
+        return None
+    found = (config.get(key) for key in HEADS)
+    return next((x for x in found if type(x) is int and x > 0), None)
 
 
 def open_sharded(index: pathlib.Path, open_file) -> Checkpoint:

@@ -7,7 +7,9 @@ import ml_dtypes  # noqa: F401  names of types that NumPy does not have
 import numpy as np
 
 from spectrax.checkpoints.base import Checkpoint, nbytes
+from spectrax.checkpoints.fused import recurrent
 
+GATES = {"LSTM": "iofc", "GRU": "zrh", "RNN": "h"}  # ONNX' orders; of inputs and of the state
 PASSING = ("DequantizeLinear", "Cast", "Identity")  # what they pass on has the axes that it had
 EXTRA = "pip install 'spectrax-dmft[onnx]'"
 
@@ -39,12 +41,15 @@ def open_onnx(path: pathlib.Path) -> Checkpoint:
         for name, tensor in files.items()
     }
     sizes = {name: nbytes(shapes[name], np.dtype(dtypes[name]).itemsize) for name in files}
-    layouts, scales = {}, {}
+    layouts, scales, fused = {}, {}, {}
     for old, new in names.items():
         node, place = users.get(old, (None, 0))
         if node is not None:
             user = users.get(node.output[0]) if node.op_type in PASSING else None
-            layouts[new] = _layout(*(user or (node, place)))
+            node_after, place_after = user or (node, place)
+            layouts[new] = _layout(node_after, place_after)
+            if node_after.op_type in GATES and place_after in (1, 2) and new in shapes:
+                fused[new] = recurrent(shapes[new], GATES[node_after.op_type])
             if node.op_type == "DequantizeLinear" and place == 0:
                 zero = node.input[2] if len(node.input) > 2 else ""
                 axis = next((x.i for x in node.attribute if x.name == "axis"), 1)
@@ -54,7 +59,8 @@ def open_onnx(path: pathlib.Path) -> Checkpoint:
     def load(name: str) -> np.ndarray:
         return numpy_helper.to_array(everything[name], base_dir=str(path.parent))
 
-    return Checkpoint(path, shapes, sizes, load, {}, dtypes, layouts, scales)
+    fused = {name: blocks for name, blocks in fused.items() if blocks is not None}
+    return Checkpoint(path, shapes, sizes, load, {}, dtypes, layouts, scales, fused)
 
 
 def _graphs(graph) -> Iterator:

@@ -1,5 +1,6 @@
 """Which reader a path needs, and the order of several."""
 
+import dataclasses
 import pathlib
 import re
 from collections.abc import Iterable
@@ -8,7 +9,7 @@ import numpy as np
 
 from spectrax.checkpoints.base import Checkpoint, CheckpointError, reading
 from spectrax.checkpoints.files import open_msgpack, open_npz, open_safetensors
-from spectrax.checkpoints.folders import open_sharded, weights_in
+from spectrax.checkpoints.folders import heads_beside, open_sharded, weights_in
 from spectrax.checkpoints.onnx_files import open_onnx
 from spectrax.checkpoints.orbax import open_orbax
 from spectrax.checkpoints.pytorch import open_torch
@@ -53,13 +54,15 @@ def open_checkpoint(path: str | pathlib.Path) -> Checkpoint:
         if not path.is_file():
             raise CheckpointError(f"There is no file {str(path)!r}.")
         if path.name.endswith(".index.json"):
-            return open_sharded(path, open_checkpoint)
+            return dataclasses.replace(
+                open_sharded(path, open_checkpoint), heads=heads_beside(path)
+            )
         if path.suffix not in READERS:
             known = ", ".join(READERS)
             raise CheckpointError(
                 f"Cannot tell the format of {str(path)!r}: it must end in {known} or be a folder."
             )
-        return READERS[path.suffix](path)
+        return dataclasses.replace(READERS[path.suffix](path), heads=heads_beside(path))
 
 
 def find_snapshots(paths: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:

@@ -10,9 +10,18 @@ def text(report, paths) -> str:
         lines.append(report.warning)
     lines += ["", *_table(report), ""]
     if report.comparison is not None:
-        lines += ["networks against theory, in standard errors:", str(report.comparison), ""]
+        lines += ["networks against theory, in standard errors:", str(report.comparison)]
+        lines += [_caution(report.ensemble.num_seeds), ""]
     lines.append("written: " + ", ".join(paths))
     return "\n".join(lines)
+
+
+def _caution(num: int) -> str:
+    """What deviations in units of estimated errors are worth."""
+    return (
+        f"The standard errors come from {num} networks and are known to {(2 * num - 2) ** -0.5:.0%}"
+        " themselves; the points of a row share these networks and deviate together."
+    )
 
 
 def _losses(report):

@@ -40,13 +40,14 @@ def add_parser(commands) -> None:
         "--pattern",
         action="append",
         metavar="GLOB",
-        help="only names that match, in quotes; may be repeated (all matrices and 2-d kernels)",
+        help="only names that match, in quotes; may be repeated (all matrices and kernels)",
     )
     group.add_argument(
         "--layout",
         choices=("auto", "out_in", "in_out"),
         default="auto",
-        help="order of the axes; auto: in_out (Flax) for names that end in kernel, else out_in",
+        help="order of the axes; auto: in_out (Flax) for names that end in kernel, else out_in; "
+        "heads of attention are joined",
     )
     group.add_argument(
         "--unfold",
@@ -58,6 +59,12 @@ def add_parser(commands) -> None:
         "--split",
         action="store_true",
         help="measure gates, queries, keys, values and stacked matrices one by one",
+    )
+    group.add_argument(
+        "--heads",
+        type=options.at_least(1),
+        metavar="H",
+        help="number of attention heads, for --split of query_key_value (from config.json)",
     )
     group.add_argument(
         "--divided",
@@ -119,7 +126,17 @@ def run(args) -> int:
             "There are no weights to measure in these files; see --pattern, --min-size"
             + spectrum_report.most_common_reasons(survey)
         )
-    chosen = ("pattern", "layout", "unfold", "split", "divided", "min_size", "rate", "method")
+    chosen = (
+        "pattern",
+        "layout",
+        "unfold",
+        "split",
+        "heads",
+        "divided",
+        "min_size",
+        "rate",
+        "method",
+    )
     chosen += ("no_controls",)
     record = {
         "command": "spectrum",
@@ -129,6 +146,7 @@ def run(args) -> int:
         "steps": survey.steps,
         "layers": [spectrum_survey.layer(survey, name) for name in survey.layers],
         "not_measured": survey.skipped,
+        "not_split": survey.whole,
         "problems": survey.problems,
         "versions": files.versions(),
     }

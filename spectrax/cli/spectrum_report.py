@@ -82,7 +82,7 @@ def text(record: dict) -> str:
     many = len(record["written"]) > 6
     names = record["written"][:5] + ["…"] if many else record["written"]
     last = "written: " + ", ".join(names)
-    return "\n".join([*lines, "", *sentences, *_left_out(record["not_measured"]), "", last])
+    return "\n".join([*lines, "", *sentences, *_left_out(record), "", last])
 
 
 def _row(layer: dict, restructured: bool, several: bool) -> list[str]:
@@ -123,15 +123,17 @@ def _sentence(layer: dict) -> str:
 MOST_NAMES = 8  # of arrays left out for one reason; the sidecar has them all
 
 
-def _left_out(skipped: list[dict]) -> list[str]:
-    """What was not measured, by reason."""
-    reasons: dict[str, dict[str, None]] = {}
-    for entry in skipped:
-        reasons.setdefault(entry["reason"].split(",")[0], {})[entry["name"]] = None
+def _left_out(record: dict) -> list[str]:
+    """What was not measured, and not taken apart, by reason."""
     lines = []
-    for reason, names in reasons.items():
-        shown = ", ".join(list(names)[:MOST_NAMES]) + ", …" * (len(names) > MOST_NAMES)
-        lines.append(f"not measured, {reason} ({len(names)}): {shown}")
+    for key, what in (("not_split", "measured whole"), ("not_measured", "not measured")):
+        reasons: dict[str, dict[str, None]] = {}
+        for entry in record[key]:
+            reason = entry["reason"].split(",")[0] if key == "not_measured" else entry["reason"]
+            reasons.setdefault(reason, {})[entry["name"]] = None
+        for reason, names in reasons.items():
+            shown = ", ".join(list(names)[:MOST_NAMES]) + ", …" * (len(names) > MOST_NAMES)
+            lines.append(f"{what}, {reason} ({len(names)}): {shown}")
     return [""] * bool(lines) + lines
 
 

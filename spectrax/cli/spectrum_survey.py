@@ -16,6 +16,7 @@ class Survey:
         steps: of each.
         layers: what was measured, by layer and number of the snapshot.
         skipped: arrays that were left out: file, name, shape, reason.
+        whole: arrays that should have been taken apart and were not, likewise.
         strangers: layers whose arrays are not snapshots of one array.
         problems: sentences.
     """
@@ -24,6 +25,7 @@ class Survey:
     steps: list[float]
     layers: dict[str, dict[int, Any]] = dataclasses.field(default_factory=dict)
     skipped: list[dict] = dataclasses.field(default_factory=list)
+    whole: list[dict] = dataclasses.field(default_factory=list)
     strangers: set[str] = dataclasses.field(default_factory=set)
     problems: list[str] = dataclasses.field(default_factory=list)
     before: dict[str, Any] = dataclasses.field(default_factory=dict)  # the snapshot just measured
@@ -35,7 +37,7 @@ class Job(NamedTuple):
     index: int
     checkpoint: Any
     name: str
-    blocks: tuple
+    blocks: Any
 
 
 def start(args) -> Survey:
@@ -60,8 +62,7 @@ def start(args) -> Survey:
 def jobs_of(survey: Survey, args) -> list[Job]:
     """Every weight that was asked for, snapshots of one array after each other."""
     from spectrax.checkpoints import CheckpointError, open_checkpoint
-    from spectrax.checkpoints.base import STACKED
-    from spectrax.checkpoints.fused import blocks_of
+    from spectrax.checkpoints.base import APART
 
     jobs: dict[str, list[Job]] = {}
     for index, path in enumerate(survey.paths):
@@ -75,25 +76,23 @@ def jobs_of(survey: Survey, args) -> list[Job]:
         reasons = checkpoint.skipped(tuple(args.pattern or ("*",)), args.min_size, **options)
         for name, shape in checkpoint.shapes.items():
             reason = reasons.get(name, "")
-            wanted = not reason or (args.split and reason == STACKED)
-            blocks = ()
-            if wanted and args.split:
-                blocks = blocks_of(name, checkpoint.shapes, _layout(checkpoint, name, args))
-                blocks = blocks if len(shape) == 2 or reason == STACKED else ()
-            if wanted:
-                jobs.setdefault(name, []).append(Job(index, checkpoint, name, blocks))
-            else:
-                _skip(survey, path, name, shape, reason)
+            entry = {"file": str(path), "name": name, "shape": list(shape), "reason": reason}
+            if reason and not (args.split and reason in APART):
+                survey.skipped.append(entry)
+                continue
+            blocks: Any = ""
+            if args.split and (len(shape) == 2 or reason):
+                blocks = checkpoint.blocks(name, layout=args.layout, heads=args.heads)
+            if isinstance(blocks, str) and blocks:
+                survey.whole.append(entry | {"reason": blocks})
+            apart = None if isinstance(blocks, str) else blocks
+            jobs.setdefault(name, []).append(Job(index, checkpoint, name, apart))
     _compare_names(survey, jobs)
     return [job for several in jobs.values() for job in several]
 
 
 def _layout(checkpoint, name: str, args) -> str:
     return checkpoint.layout(name) if args.layout == "auto" else args.layout
-
-
-def _skip(survey: Survey, path, name: str, shape, reason: str) -> None:
-    survey.skipped.append({"file": str(path), "name": name, "shape": list(shape), "reason": reason})
 
 
 def _compare_names(survey: Survey, jobs: dict[str, list[Job]]) -> None:
@@ -115,7 +114,7 @@ def measure(survey: Survey, job: Job, args) -> None:
 
     try:
         array = job.checkpoint.read(job.name)
-        pieces = {"": array} if not job.blocks else taken_apart(array, *job.blocks)
+        pieces = {"": array} if job.blocks is None else taken_apart(array, job.blocks)
     except CheckpointError as error:
         survey.problems.append(str(error))
         return
@@ -127,14 +126,19 @@ def _measure(survey: Survey, job: Job, name: str, array, args) -> None:
     """One matrix or kernel."""
     from spectrax.empirical import measure_spectrum
     from spectrax.empirical.series import check_kinship
+    from spectrax.empirical.unfold import unfolded_shape
 
-    path = survey.paths[job.index]
-    if job.blocks and min(array.shape) < args.min_size:
-        return _skip(survey, path, name, array.shape, f"matrix smaller than {args.min_size}")
+    path, layout = survey.paths[job.index], _layout(job.checkpoint, job.name, args)
+    sides = unfolded_shape(array.shape, layout, args.unfold)
+    if min(sides) < args.min_size:
+        reason = f"matrix smaller than {args.min_size}, {sides[0]} × {sides[1]}"
+        entry = {"file": str(path), "name": name, "shape": list(array.shape), "reason": reason}
+        survey.skipped.append(entry)
+        return None
     try:
         found = measure_spectrum(
             array,
-            layout=_layout(job.checkpoint, job.name, args),
+            layout=layout,
             normalize=not args.divided,
             rate=args.rate,
             method=args.method,

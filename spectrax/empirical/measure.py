@@ -58,7 +58,8 @@ def measure_spectrum(
         array: (out, in) or a kernel (out, in, …space) with "out_in", (in, out) or (…space, in, out)
             with "in_out"; of any floating type. Integers are refused: they are codes of quantised
             weights, or no weights. Rows and columns of zeros are left out, and counted.
-        layout: "out_in" (PyTorch, this package) or "in_out" (Flax).
+        layout: "out_in" (PyTorch, this package), "in_out" (Flax), "in_heads" or "heads_out" (Flax'
+            attention, see `unfold`).
         normalize: divide by √M (M = columns of the matrix), so that σ is the standard deviation of
             the entries. False for arrays that are divided already.
         rate: probability that a matrix of noise alone shows an outlier.

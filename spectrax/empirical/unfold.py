@@ -6,7 +6,8 @@ import numpy as np
 
 from spectrax import _check
 
-LAYOUTS = ("out_in", "in_out")
+LAYOUTS = ("out_in", "in_out", "in_heads", "heads_out")
+HEADS = LAYOUTS[2:]
 UNFOLDINGS = ("auto", "square", "flat", "tall")
 DEGENERATE = 0.5  # of the best smaller side: below it, "auto" gives the square unfolding up
 
@@ -20,13 +21,15 @@ def unfold(array, layout: str = "out_in", unfolding: str = "square") -> np.ndarr
 
     In the square one, one spatial index goes with the output channels, the other with the input
     channels, so that a square kernel with as many channels in as out is a square matrix. Kernels of
-    a single spatial axis have no second index j: their square unfolding is the tall one.
+    a single spatial axis have no second index j: their square unfolding is the tall one. Of three
+    spatial axes the first goes with the outputs, the others with the inputs.
 
     Args:
-        array: a matrix or a convolution kernel of one or two spatial axes. "out_in": (out, in),
-            (out, in, length) or (out, in, height, width), as in PyTorch and in this package;
-            "in_out": (in, out), (length, in, out) or (height, width, in, out), as in Flax.
-        layout: which of the two.
+        array: a matrix or a convolution kernel of one to three spatial axes, or queries, keys,
+            values and outputs of attention, whose heads have an axis of their own.
+        layout: "out_in": (out, in) or (out, in, …space), as in PyTorch and in this package;
+            "in_out": (in, out) or (…space, in, out), as in Flax; "in_heads": (in, heads, size) and
+            "heads_out": (heads, size, out), the matrices of Flax' attention.
         unfolding: "square", "flat", "tall", or "auto": the square one, unless its smaller side is
             less than half of what another one has (patch embeddings, kernels of a few channels).
 
@@ -35,7 +38,7 @@ def unfold(array, layout: str = "out_in", unfolding: str = "square") -> np.ndarr
         (out, in · height · width), (out · height · width, in).
 
     Raises:
-        ValueError: if the array has not two to four axes, or a name is unknown.
+        ValueError: if the array has not two to five axes (of heads: three), or a name is unknown.
 
     Examples:
         >>> import numpy as np
@@ -48,8 +51,12 @@ def unfold(array, layout: str = "out_in", unfolding: str = "square") -> np.ndarr
     _check.one_of("layout", layout, LAYOUTS)
     _check.one_of("unfolding", unfolding, UNFOLDINGS)
     array = np.asarray(array)
-    if array.ndim not in (2, 3, 4):
-        raise ValueError(f"Argument `array` must have 2, 3 or 4 axes, got shape {array.shape}.")
+    allowed = (3,) if layout in HEADS else (2, 3, 4, 5)
+    if array.ndim not in allowed:
+        known = "3" if layout in HEADS else "2 to 5"
+        raise ValueError(f"Argument `array` must have {known} axes, got shape {array.shape}.")
+    if layout in HEADS:
+        return array.reshape(unfolded_shape(array.shape, layout)[::-1]).T
     if layout == "in_out":
         array = np.moveaxis(array, (-1, -2), (0, 1))
     if unfolding == "auto":
@@ -59,12 +66,15 @@ def unfold(array, layout: str = "out_in", unfolding: str = "square") -> np.ndarr
         return array.reshape(out, cols * math.prod(space))
     if unfolding == "tall" or len(space) == 1:
         return np.moveaxis(array, 1, -1).reshape(out * math.prod(space), cols)
-    return array.transpose(0, 2, 1, 3).reshape(out * space[0], cols * space[1])
+    return array.swapaxes(1, 2).reshape(out * space[0], cols * math.prod(space[1:]))
 
 
 def unfolded_shape(shape, layout: str = "out_in", unfolding: str = "auto") -> tuple[int, int]:
     """Shape of the matrix that `unfold` makes, without the array."""
     shape = tuple(shape)
+    if layout in HEADS:
+        first = 1 if layout == "in_heads" else 2  # the axes before it are inputs
+        return math.prod(shape[first:]), math.prod(shape[:first])
     if layout == "in_out":
         shape = (shape[-1], shape[-2], *shape[:-2])
     name = _least_degenerate(shape) if unfolding == "auto" else unfolding

@@ -11,6 +11,7 @@ import safetensors.numpy
 from checkpoints.test_files import Trap, sentence
 
 from spectrax.checkpoints import find_snapshots, open_checkpoint
+from spectrax.checkpoints.fused import taken_apart
 
 RNG = np.random.default_rng(0)
 ARRAYS = {f"layer.{i}.weight": RNG.normal(size=(40, 48)).astype(np.float32) for i in range(3)}
@@ -178,3 +179,33 @@ def test_initialisers_have_names_layouts_and_scales_from_their_nodes(tmp_path, e
 def test_broken_onnx_files_are_one_sentence(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"\xff" * 100)
     sentence(tmp_path / "a.onnx")
+
+
+@needs_onnx
+@pytest.mark.parametrize(("kind", "gates"), [("LSTM", "iofc"), ("GRU", "zrh"), ("RNN", "h")])
+@pytest.mark.parametrize("ways", [1, 2])
+def test_recurrent_nodes_have_gates_in_their_own_order(tmp_path, kind, gates, ways):
+    import onnx
+    from onnx import helper, numpy_helper
+
+    size, inputs = 40, 48
+    pieces = {(d, g): RNG.normal(size=(size, inputs)) for d in range(ways) for g in gates}
+    W = np.stack([np.concatenate([pieces[d, g] for g in gates]) for d in range(ways)])
+    R = np.stack([np.concatenate([pieces[d, g][:, :size] for g in gates]) for d in range(ways)])
+    arrays = {"W": W, "R": R, "B": np.zeros((ways, 2 * size * len(gates)))}
+    node = helper.make_node(kind, ["x", *arrays], ["y"], hidden_size=size)
+    tensors = [numpy_helper.from_array(x.astype(np.float32), name) for name, x in arrays.items()]
+    onnx.save(
+        helper.make_model(helper.make_graph([node], "g", [], [], tensors)), tmp_path / "a.onnx"
+    )
+    found = open_checkpoint(tmp_path / "a.onnx")
+    assert found.select() == []
+    assert found.skipped()["W"] == found.skipped()["R"]
+    assert "gates of a recurrent layer" in found.skipped()["W"]
+    prefixes = ("",) if ways == 1 else ("forward ", "reverse ")
+    for name, width in (("W", inputs), ("R", size)):
+        parts = taken_apart(found.read(name), found.blocks(name))
+        assert list(parts) == [prefix + gate for prefix in prefixes for gate in gates]
+        for (d, gate), piece in pieces.items():
+            expected = piece[:, :width].astype(np.float32)
+            np.testing.assert_array_equal(parts[prefixes[d] + gate], expected)

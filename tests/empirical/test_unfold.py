@@ -31,12 +31,36 @@ def test_entries_are_kept_with_their_type():
     assert W.dtype == np.float16 and sorted(W.ravel()) == sorted(KERNEL.ravel())
 
 
-@pytest.mark.parametrize("shape", [(), (3,), (2, 2, 2, 2, 2)])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2, 2, 2, 2, 2)])
 def test_other_arrays_are_refused(shape):
-    with pytest.raises(ValueError, match="must have 2, 3 or 4 axes"):
+    with pytest.raises(ValueError, match="must have 2 to 5 axes"):
         unfold(np.zeros(shape))
-    with pytest.raises(ValueError, match="`layout` must be 'out_in' or 'in_out'"):
+    with pytest.raises(ValueError, match="must have 3 axes"):
+        unfold(np.zeros(shape), "in_heads")
+    with pytest.raises(ValueError, match="`layout` must be 'out_in' or 'in_out' or 'in_heads'"):
         unfold(KERNEL, "hwio")
+
+
+def test_kernels_of_three_axes_are_explicit_loops():
+    video = np.arange(4 * 3 * 2 * 5 * 6).reshape(4, 3, 2, 5, 6)  # out, in, time, height, width
+    found = {name: unfold(video, unfolding=name) for name in ("square", "flat", "tall")}
+    for o, c, t, i, j in np.ndindex(video.shape):
+        entry = video[o, c, t, i, j]
+        assert found["square"][o * 2 + t, (c * 5 + i) * 6 + j] == entry
+        assert found["flat"][o, ((c * 2 + t) * 5 + i) * 6 + j] == entry
+        assert found["tall"][((o * 2 + t) * 5 + i) * 6 + j, c] == entry
+    flax = video.transpose(2, 3, 4, 1, 0)
+    np.testing.assert_array_equal(unfold(flax, "in_out"), found["square"])
+
+
+def test_matrices_of_attention_join_their_heads():
+    queries = np.arange(6 * 2 * 4).reshape(6, 2, 4)  # in, heads, size
+    outputs = queries.transpose(1, 2, 0)  # heads, size, out
+    for i, h, k in np.ndindex(queries.shape):
+        assert unfold(queries, "in_heads")[h * 4 + k, i] == queries[i, h, k]
+        assert unfold(outputs, "heads_out")[i, h * 4 + k] == queries[i, h, k]
+    assert unfolded_shape((6, 2, 5), "in_heads") == (10, 6)
+    assert unfolded_shape((2, 5, 6), "heads_out") == (6, 10)
 
 
 def test_kernels_of_one_axis_and_the_other_unfoldings_are_explicit_loops():
@@ -67,6 +91,9 @@ def test_kernels_of_one_axis_and_the_other_unfoldings_are_explicit_loops():
         ((64, 64, 7, 1), (448, 64)),
         ((64, 64, 7), (448, 64)),
         ((8, 64, 7), (56, 64)),
+        ((64, 32, 3, 3, 3), (192, 288)),
+        ((64, 3, 2, 8, 8), (128, 192)),
+        ((3, 64, 2, 8, 8), (384, 64)),
         ((40, 50), (40, 50)),
     ],
 )
