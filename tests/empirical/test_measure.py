@@ -135,7 +135,7 @@ BAD = {
     "low rank": np.outer(np.ones(20), np.ones(20)),
     "at least 8 by 8": np.ones((20, 3)),
     "at least 8 by 8,": np.ones((0, 20)),
-    "2, 3 or 4 axes": np.ones(20),
+    "2 to 5 axes": np.ones(20),
     "real numbers": np.ones((20, 20), complex),
     "real numbers,": np.full((20, 20), None),
 }
