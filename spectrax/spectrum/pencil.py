@@ -1,6 +1,5 @@
 r"""Linear pencils of Gaussian matrices and their matrix Dyson equation."""
 
-import functools
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
@@ -11,8 +10,9 @@ from jaxtyping import Array, Complex, Float, Inexact, PRNGKeyArray
 
 from spectrax import _check
 from spectrax.spectrum.dyson import AbstractDysonLaw
-from spectrax.spectrum.expression import Vector, expanded, fields_of
+from spectrax.spectrum.expression import Vector
 from spectrax.spectrum.linear import inverse
+from spectrax.spectrum.system import gram_system, pairs_of, symmetric_system
 
 
 class Pencil(AbstractDysonLaw):
@@ -97,25 +97,7 @@ class Pencil(AbstractDysonLaw):
             >>> print(f"{law.edges()[1]:.4f}")
             6.7500
         """
-        given, fields, terms = _declared(v, w, "w")
-        count, place = len(fields), {id(x): k for k, x in enumerate(fields)}
-        w_at, adjoint = place[id(w)], {}
-        for x in reversed(fields):  # effects come before causes
-            if x is not w and not any(x is y for y in given):
-                adjoint[id(x)] = count + len(adjoint)
-        adjoint[id(w)] = w_at  # half the square of w has w as its derivative
-        adjoint |= {id(x): place[id(x)] for x in given}
-        edges = []
-        for x, parts in zip(fields, terms, strict=True):
-            for term in parts:
-                source, matrix = term.vector, term.matrix
-                edges.append((place[id(x)], place[id(source)], matrix, term.coefficient))
-                flipped = None if matrix is None else matrix.T
-                edges.append((adjoint[id(source)], adjoint[id(x)], flipped, term.coefficient))
-        spaces = [x.space for x in fields] + [None] * (len(adjoint) - 1 - len(given))
-        for x in fields:
-            spaces[adjoint[id(x)]] = x.space
-        return _build(given, edges, spaces, [place[id(x)] for x in given], w_at)
+        return Pencil(jnp.ones(()), *gram_system(v, w))
 
     @staticmethod
     def symmetric(v: Vector, y: Vector) -> "Pencil":
@@ -137,20 +119,7 @@ class Pencil(AbstractDysonLaw):
             >>> [round(float(edge), 6) for edge in law.edges()]
             [-2.0, 2.0]
         """
-        given, fields, terms = _declared(v, y, "y")
-        kept = [x for x in fields if x is not y]
-        place = {id(x): k for k, x in enumerate(kept)}
-        place[id(y)] = place[id(v)]  # the equation of v is z v = source + y
-        edges = [
-            (place[id(x)], place[id(term.vector)], term.matrix, term.coefficient)
-            for x, parts in zip(fields, terms, strict=True)
-            for term in parts
-        ]
-        if y.space != v.space:
-            raise ValueError(
-                f"Argument `y` must be a vector of space {v.space!r}, got one of {y.space!r}."
-            )
-        pencil = _build(given, edges, [x.space for x in kept], [place[id(v)]], None)
+        pencil = Pencil(jnp.ones(()), *symmetric_system(v, y))
         if not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(pencil)):
             A = pencil.sample(8, key=jax.random.key(0))
             if not np.allclose(A, A.T, rtol=1e-4, atol=1e-4 * np.abs(A).max()):
@@ -167,7 +136,7 @@ class Pencil(AbstractDysonLaw):
     @property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
         """Fields in pairs: the entries of G that are not zero."""
-        return _pairs(len(self.spaces), len(self.blocks), self.links)
+        return pairs_of(len(self.spaces), len(self.blocks), self.links)
 
     @property
     def size(self) -> int:
@@ -285,59 +254,3 @@ class Pencil(AbstractDysonLaw):
         if self.output is None:
             return self.scale * value(self.probes[0], known)
         return jnp.sqrt(self.scale) * value(self.output, known)
-
-
-@functools.lru_cache
-def _pairs(fields: int, blocks: int, links: tuple) -> tuple[np.ndarray, np.ndarray]:
-    """Entries that can differ from zero in a solution G, from which links there are.
-
-    An inverse has the pattern of all powers; from the couplings on, the equation fills it up.
-    """
-    G = np.eye(fields, dtype=bool)
-    P, Q = np.zeros((2, blocks, fields, fields), bool)
-    for i, j, block, flipped in links:
-        target = G if block < 0 else (Q if flipped else P)[block]
-        target[i, j] = True
-    while True:
-        new = G | (P @ G @ Q | Q @ G @ P).any(axis=0)
-        new = new @ new
-        if (new == G).all():
-            return np.nonzero(G)
-        G = new
-
-
-def _declared(v, output: Vector, name: str) -> tuple[list, list, list]:
-    """Given vectors, all fields (causes first), and the terms of each."""
-    given = [v] if isinstance(v, Vector) else list(v)
-    fields = fields_of([output])
-    found = {id(x) for x in fields if not x.terms}
-    if found != {id(x) for x in given} or not output.terms:
-        raise ValueError(f"Argument `{name}` must depend on the given vectors v and on no others.")
-    names = {id(x) for x in fields}
-    return given, fields, [expanded(x, names) for x in fields]
-
-
-def _build(given, edges, spaces: list[str], probes: list[int], output: int | None) -> Pencil:
-    """Number spaces and matrices."""
-    ratios = given[0].spaces.ratios
-    space = {name: k for k, name in enumerate(ratios)}
-    blocks = {}
-    for *_, matrix, _ in edges:
-        if matrix is not None:
-            blocks.setdefault(id(matrix.block), matrix.block)
-    number = {key: k for k, key in enumerate(blocks)}
-    links = tuple(
-        (i, j, -1, False) if M is None else (i, j, number[id(M.block)], M.flipped)
-        for i, j, M, _ in edges
-    )
-    return Pencil(
-        jnp.ones(()),
-        jnp.stack(list(ratios.values())),
-        jnp.stack([block.variance for block in blocks.values()]) if blocks else jnp.zeros(0),
-        jnp.stack([_check.array(c) for *_, c in edges]),
-        tuple(space[name] for name in spaces),
-        tuple((space[block.rows], space[block.cols]) for block in blocks.values()),
-        links,
-        tuple(probes),
-        output,
-    )
