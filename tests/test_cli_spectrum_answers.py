@@ -44,6 +44,8 @@ def test_every_array_that_is_not_measured_is_listed_with_its_reason(capsys, tmp_
     _, out, _ = run(capsys, path, *options)
     for name in left_out:
         assert any(name in line for line in out.splitlines() if line.startswith("not measured"))
+    assert "not measured, 3 axes, no kernel: stacked matrices, see --split (1): experts" in out
+    assert "not measured, matrix smaller than 32 (1): depthwise" in out
     code, _, err = run(capsys, path, "--min-size", 1000, *options)
     assert code == 2 and "matrix smaller than 1000" in err and err.count("\n") == 1
 
@@ -144,6 +146,13 @@ def test_fused_arrays_and_stacks_are_taken_apart_on_request(capsys, tmp_path):
     sigmas = [found[name]["snapshots"][0]["sigma"] for name in parts]
     assert sigmas == pytest.approx([1.0, 3.0, 1.0], rel=0.1)
     assert [found[name]["snapshots"][0]["outliers"] for name in parts] == [0, 0, 1]
+
+
+def test_stacks_of_small_matrices_are_one_entry(capsys, tmp_path):
+    path = saved(tmp_path / "a.npz", basis=noise(258, 1, 256), w=noise(40, 40))
+    _, out, _ = run(capsys, path, "--split", "--no-figures", "--json", "--out", tmp_path / "out")
+    (entry,) = strict(out)["not_measured"]
+    assert entry["name"] == "basis" and entry["reason"] == "matrix smaller than 32, 1 × 256"
 
 
 def test_what_cannot_be_taken_apart_is_measured_whole_and_says_why(capsys, tmp_path):

@@ -198,7 +198,7 @@ class Checkpoint:
             elif len(shape) == 3 and order not in HEADS and _spatial(shape, order) > LONGEST:
                 reasons[name] = STACKED
             elif min(sides := unfolded_shape(shape, order, unfolding)) < smallest:
-                reasons[name] = f"matrix smaller than {smallest}, {sides[0]} × {sides[1]}"
+                reasons[name] = too_small(smallest, sides)
             elif self._coded(name) and not self.dtypes[name].startswith("float8"):
                 if self.scale(name) is None:
                     reasons[name] = f"{self.dtypes[name]} without a scale: codes, or no weights"
@@ -212,6 +212,11 @@ class Checkpoint:
 def layout_of(name: str) -> str:
     """Order of the axes: "in_out" for what Flax calls a kernel, otherwise "out_in"."""
     return "in_out" if _path(name).split("/")[-1] == "kernel" else "out_in"
+
+
+def too_small(smallest: int, sides: tuple[int, int]) -> str:
+    """Why a matrix is not measured."""
+    return f"matrix smaller than {smallest}, {sides[0]} × {sides[1]}"
 
 
 def _path(name: str) -> str:

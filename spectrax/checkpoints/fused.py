@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-RECURRENT = re.compile(r"(.*)weight_(ih|hh)(_l\d+(?:_reverse)?)$")
+RECURRENT = re.compile(r"(.*)weight_(ih|hh)(_l\d+(?:_reverse)?|)$")
 GATES = {4: ("i", "f", "g", "o"), 3: ("r", "z", "n")}  # PyTorch's orders: LSTM, GRU
 TRIPLES = re.compile(r"(^|[/._])(in_proj|qkv|Wqkv|qkv_proj|to_qkv|c_attn)([/._](weight|kernel))?$")
 PAIRS = re.compile(r"(^|[/._])gate_up_proj([/._](weight|kernel))?$")

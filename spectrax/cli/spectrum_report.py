@@ -4,6 +4,7 @@ import collections
 import csv
 import re
 
+from spectrax.checkpoints.base import APART
 from spectrax.cli import spectrum_survey
 from spectrax.cli.spectrum_survey import Survey
 
@@ -129,16 +130,21 @@ def _left_out(record: dict) -> list[str]:
     for key, what in (("not_split", "measured whole"), ("not_measured", "not measured")):
         reasons: dict[str, dict[str, None]] = {}
         for entry in record[key]:
-            reason = entry["reason"].split(",")[0] if key == "not_measured" else entry["reason"]
-            reasons.setdefault(reason, {})[entry["name"]] = None
+            reasons.setdefault(_reason(entry), {})[entry["name"]] = None
         for reason, names in reasons.items():
             shown = ", ".join(list(names)[:MOST_NAMES]) + ", …" * (len(names) > MOST_NAMES)
             lines.append(f"{what}, {reason} ({len(names)}): {shown}")
     return [""] * bool(lines) + lines
 
 
+def _reason(entry: dict) -> str:
+    """Why an array is left out, without the numbers that are its own."""
+    reason = re.sub(r", \d+ × \d+$", "", entry["reason"])
+    return reason + ", see --split" * (reason in APART)
+
+
 def most_common_reasons(survey: Survey) -> str:
     """Why nothing was measured, for an error message."""
-    counts = collections.Counter(entry["reason"].split(",")[0] for entry in survey.skipped)
+    counts = collections.Counter(map(_reason, survey.skipped))
     found = [f"{count} arrays: {reason}" for reason, count in counts.most_common(3)]
     return f" ({'; '.join(found)})" if found else ""

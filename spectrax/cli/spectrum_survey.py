@@ -62,7 +62,8 @@ def start(args) -> Survey:
 def jobs_of(survey: Survey, args) -> list[Job]:
     """Every weight that was asked for, snapshots of one array after each other."""
     from spectrax.checkpoints import CheckpointError, open_checkpoint
-    from spectrax.checkpoints.base import APART
+    from spectrax.checkpoints.base import APART, too_small
+    from spectrax.empirical.unfold import unfolded_shape
 
     jobs: dict[str, list[Job]] = {}
     for index, path in enumerate(survey.paths):
@@ -83,7 +84,13 @@ def jobs_of(survey: Survey, args) -> list[Job]:
             blocks: Any = ""
             if args.split and (len(shape) == 2 or reason):
                 blocks = checkpoint.blocks(name, layout=args.layout, heads=args.heads)
-            if isinstance(blocks, str) and blocks:
+            if not isinstance(blocks, str):
+                layout = _layout(checkpoint, name, args)
+                sides = unfolded_shape(blocks.block, layout, args.unfold)
+                if min(sides) < args.min_size:
+                    survey.skipped.append(entry | {"reason": too_small(args.min_size, sides)})
+                    continue
+            elif blocks:
                 survey.whole.append(entry | {"reason": blocks})
             apart = None if isinstance(blocks, str) else blocks
             jobs.setdefault(name, []).append(Job(index, checkpoint, name, apart))
@@ -126,15 +133,8 @@ def _measure(survey: Survey, job: Job, name: str, array, args) -> None:
     """One matrix or kernel."""
     from spectrax.empirical import measure_spectrum
     from spectrax.empirical.series import check_kinship
-    from spectrax.empirical.unfold import unfolded_shape
 
     path, layout = survey.paths[job.index], _layout(job.checkpoint, job.name, args)
-    sides = unfolded_shape(array.shape, layout, args.unfold)
-    if min(sides) < args.min_size:
-        reason = f"matrix smaller than {args.min_size}, {sides[0]} × {sides[1]}"
-        entry = {"file": str(path), "name": name, "shape": list(array.shape), "reason": reason}
-        survey.skipped.append(entry)
-        return None
     try:
         found = measure_spectrum(
             array,

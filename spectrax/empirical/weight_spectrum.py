@@ -98,17 +98,32 @@ class WeightSpectrum:
         return self.regime == REGIMES[2]
 
     @property
+    def share(self) -> float:
+        r"""Part of all squared entries that the outliers carry, $\sum z/\mathrm{tr}\,W^\top W$."""
+        trace = min(self.shape) * float(np.sum(self.weights * self.eigenvalues))
+        return float(np.sum(self.location)) / trace
+
+    @property
     def effective_rank(self) -> float:
         r"""Number of directions that carry the matrix.
 
         $$e^{-\sum_i q_i\ln q_i}, \qquad q_i = \lambda_i\big/\textstyle\sum_j\lambda_j$$
 
-        At most p; noise of aspect one has .61 p. Source: Roy and Vetterli (2007).
+        At most p; see `noise_rank`. Source: Roy and Vetterli (2007).
         """
         p, mean = min(self.shape), float(np.sum(self.weights * self.eigenvalues))
         x = self.eigenvalues[self.eigenvalues > 0] / mean
         entropy = np.sum(self.weights[self.eigenvalues > 0] * x * np.log(x))
         return float(p * np.exp(-entropy))
+
+    @property
+    def noise_rank(self) -> float:
+        r"""Effective rank of noise of this shape, $p\,e^{-p/2q}$ with q = max(N, M).
+
+        Source: Page (1993), for the entropy of a random state.
+        """
+        p, q = sorted(self.shape)
+        return float(p * np.exp(-p / (2 * q)))
 
     @property
     def tail_exponent(self) -> float:
@@ -134,6 +149,9 @@ class WeightSpectrum:
             what = f"Noise with {count} direction{'s' * (count != 1)} that noise does not have"
             if self.controls == "switched off":
                 what = f"Noise with {count} outlier{'s' * (count != 1)}, no controls made"
+            if self.share > 0.5:
+                carry = "which carries" if count == 1 else "which carry"
+                what += f", {carry} {self.share:.0%} of all squared entries"
         else:
             what = "Noise: nothing that independent entries would not show"
         if lost:
@@ -148,8 +166,9 @@ class WeightSpectrum:
 
     def _restructured(self) -> str:
         """The sentence of a bulk that is no noise of one variance."""
-        rank, p = round(self.effective_rank), min(self.shape)
-        what = f"No noise of one variance: about {rank} of {p} directions carry it"
+        rank, noise = round(self.effective_rank), round(self.noise_rank)
+        what = f"No noise of one variance: about {rank} of {min(self.shape)} directions carry it"
+        what += f" (noise: {noise})"
         inner = self.equalised
         if inner is None:
             return what + "."
@@ -189,7 +208,7 @@ class WeightSpectrum:
             lines.append(("zeros", "{} rows and {} columns left out".format(*self.dropped)))
         if self.restructured:
             lines += [
-                ("rank", f"{self.effective_rank:.3g} effective"),
+                ("rank", f"{self.effective_rank:.3g} effective, {self.noise_rank:.3g} in noise"),
                 ("tail", f"exponent {self.tail_exponent:.2g}"),
             ]
         else:

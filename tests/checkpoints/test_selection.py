@@ -79,6 +79,12 @@ COUNT = "alternating heads of unknown number, see --heads"
             (0, "rzn"),
         ),
         ("weight_ih_l0", {"weight_ih_l0": (160, 30)}, "out_in", UNKNOWN),
+        (
+            "rnn.weight_ih",
+            {"rnn.weight_ih": (160, 30), "rnn.weight_hh": (160, 40)},
+            "out_in",
+            (0, "ifgo"),
+        ),
         ("h.0.attn.c_attn.weight", {"h.0.attn.c_attn.weight": (40, 120)}, "out_in", (1, "qkv")),
         ("h.0.attn.c_attn.weight", {"h.0.attn.c_attn.weight": (120, 40)}, "out_in", (0, "qkv")),
         ("x.in_proj_weight", {"x.in_proj_weight": (120, 40)}, "out_in", (0, "qkv")),

@@ -98,6 +98,27 @@ def test_large_directions_do_not_hide_small_ones():
     np.testing.assert_allclose(found.location, exact, rtol=0.15)
 
 
+def test_directions_that_carry_most_of_a_matrix_are_not_passed_off_as_little():
+    rng = np.random.default_rng(5)
+    for strength, many in ((30.0, False), (1000.0, True)):
+        W = spiked(rng, 200, 100, [strength])
+        found = measure_spectrum(W)
+        values = np.linalg.svd(W, compute_uv=False) ** 2
+        assert found.share == pytest.approx(values[0] / values.sum())
+        stated = f", which carries {found.share:.0%} of all squared entries." in found.sentence
+        assert stated == (found.share > 0.5) == many
+
+
+def test_means_are_looked_for_on_either_side_of_a_long_matrix():
+    """A mean of rows of 1/4 of the length has a small overlap, which is the same transposed."""
+    rng = np.random.default_rng(14)
+    for shape in ((400, 60), (60, 400)):
+        W = rng.normal(size=shape)
+        columns = 0.35 * rng.normal(size=shape[1])  # one mean for each column
+        assert measure_spectrum(W + columns).reasons == (MEANS,)
+        assert measure_spectrum((W + columns).T).reasons == (MEANS,)
+
+
 def test_a_mean_beside_structure_is_named_and_the_structure_stays():
     rng = np.random.default_rng(6)
     found = measure_spectrum(spiked(rng, 200, 200, [10.0]) + 0.4)
@@ -157,6 +178,8 @@ def test_restructured_bulks_are_measured_with_equal_variances():
     assert found.regime == "restructured bulk" and found.controls == "no law to compare with"
     assert found.equalised.regime == "bulk + outliers" and len(found.equalised.location) == 2
     assert "uneven rows and columns explain the bulk, 2 directions remain." in found.sentence
+    assert f"about {found.effective_rank:.0f} of 300 directions" in found.sentence
+    assert "(noise: 182)" in found.sentence
     summary, text = found.summary(), str(found)
     assert summary["sigma"] is summary["outliers"] is summary["edge"] is None
     assert "sigma" not in text and "outliers" not in text and "effective" in text
@@ -170,6 +193,9 @@ def test_effective_rank_and_tail_exponent_are_those_of_known_spectra():
     half = flat.copy()
     half[:40] *= 1e-5
     assert measure_spectrum(half).effective_rank == pytest.approx(40, rel=1e-6)
+    for shape in ((300, 300), (400, 100), (80, 240)):
+        noise = measure_spectrum(np.random.default_rng(12).normal(size=shape))
+        assert noise.noise_rank == pytest.approx(noise.effective_rank, rel=0.01)
     p = 1000  # a pure power law: the i-th of p largest is (p/i)^(1/(a-1))
     for a in (2.0, 3.0):
         values = (p / np.arange(1, p + 1)) ** (1 / (a - 1))
