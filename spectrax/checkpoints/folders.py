@@ -25,8 +25,8 @@ def weights_in(folder: pathlib.Path) -> pathlib.Path | None:
 def heads_beside(file: pathlib.Path) -> int | None:
     """Number of attention heads, from the configuration that Hugging Face puts beside weights."""
     try:
-        text = (file.parent / CONFIG).read_bytes()[: LONGEST + 1]
-        config = json.loads(text) if len(text) <= LONGEST else None
+        with (file.parent / CONFIG).open("rb") as opened:
+            config = json.loads(opened.read(LONGEST))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(config, dict):

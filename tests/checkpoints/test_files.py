@@ -13,6 +13,7 @@ import pytest
 import safetensors.numpy
 
 from spectrax.checkpoints import CheckpointError, find_snapshots, open_checkpoint
+from spectrax.checkpoints.opening import number_of
 from spectrax.empirical import measure_spectrum
 
 RNG = np.random.default_rng(0)
@@ -44,6 +45,8 @@ def test_arrays_come_back_as_they_were(tmp_path, suffix):
         found = checkpoint.read(name)
         assert found.dtype == array.dtype
         np.testing.assert_array_equal(found, array)
+        header = checkpoint.sizes[name] - array.nbytes
+        assert 0 <= header <= (200 if suffix == ".npz" else 0)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
@@ -131,7 +134,16 @@ def test_headers_are_not_believed(tmp_path, claim):
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("weight.npy", CLAIMS[claim])
-    sentence(path)
+    text = sentence(path)
+    assert claim != "a negative size" or "claims the shape (-3, 40)" in text
+
+
+def test_directories_are_not_believed(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.npz", {name: np.ones((40, 40)) for name in "abc"})
+    monkeypatch.setattr("spectrax.checkpoints.files.MEMBERS", 3)
+    assert len(open_checkpoint(path).shapes) == 3
+    monkeypatch.setattr("spectrax.checkpoints.files.MEMBERS", 2)
+    assert "claims more than 2 arrays" in sentence(path)
 
 
 @pytest.mark.parametrize("length", [0, 7, 10**6, 2**63])
@@ -143,8 +155,13 @@ def test_safetensors_headers_are_not_believed(tmp_path, length):
 
 def test_arrays_larger_than_memory_are_not_read(tmp_path, monkeypatch):
     write(tmp_path / "a.npz", ARRAYS)
-    monkeypatch.setattr("spectrax.checkpoints.base.host_memory", lambda: 100)
-    assert "more than an eighth of the free memory" in sentence(tmp_path / "a.npz")
+    checkpoint = open_checkpoint(tmp_path / "a.npz")
+    free = 8 * checkpoint.sizes["hidden.weight"]
+    monkeypatch.setattr("spectrax.checkpoints.base.host_memory", lambda: free)
+    np.testing.assert_array_equal(checkpoint.read("hidden.weight"), ARRAYS["hidden.weight"])
+    monkeypatch.setattr("spectrax.checkpoints.base.host_memory", lambda: free - 8)
+    text = sentence(tmp_path / "a.npz", "hidden.weight")
+    assert "more than an eighth of the free memory" in text
 
 
 def test_missing_unknown_and_complex_are_one_sentence(tmp_path):
@@ -208,6 +225,12 @@ def test_snapshots_of_a_folder_come_by_number(tmp_path):
         (tmp_path / "run" / f"step_{step}").mkdir(parents=True)
     found = find_snapshots([tmp_path / "run", "b.npz"])
     assert [path.name for path in found] == ["step_3", "step_20", "step_100", "b.npz"]
+
+
+def test_the_number_of_a_snapshot_is_the_last_one_of_its_name():
+    names = ("vit-b16_step-200.npz", "run3/checkpoint-40", "a.safetensors", "v2.5_step_7.npz")
+    found = [number_of(pathlib.Path(name)) for name in names]
+    np.testing.assert_array_equal(found, [200, 40, np.nan, 7])
 
 
 @pytest.mark.parametrize(

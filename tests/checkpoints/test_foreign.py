@@ -11,7 +11,7 @@ import safetensors.numpy
 from checkpoints.test_files import Trap, sentence
 
 from spectrax.checkpoints import find_snapshots, open_checkpoint
-from spectrax.checkpoints.fused import taken_apart
+from spectrax.checkpoints.fused import recurrent, taken_apart
 
 RNG = np.random.default_rng(0)
 ARRAYS = {f"layer.{i}.weight": RNG.normal(size=(40, 48)).astype(np.float32) for i in range(3)}
@@ -34,11 +34,25 @@ def shards(folder, places):
 def test_folders_stand_for_their_weights(tmp_path):
     safetensors.numpy.save_file(ARRAYS, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "1_Pooling").mkdir()  # a folder with a number is no snapshot here
+    (tmp_path / "checkpoint-500").mkdir()  # a folder with a number is no snapshot here
     assert find_snapshots([tmp_path]) == [tmp_path]
     found = open_checkpoint(tmp_path)
     assert found.select() == list(ARRAYS) and found.dtypes["layer.0.weight"] == "float32"
     np.testing.assert_array_equal(found.read("layer.1.weight"), ARRAYS["layer.1.weight"])
+
+
+def test_which_file_stands_for_a_folder(tmp_path):
+    folder = shards(tmp_path, ["one.safetensors", "two.safetensors", "one.safetensors"])
+    safetensors.numpy.save_file(
+        {"alone.weight": ARRAYS["layer.0.weight"]}, folder / "model.safetensors"
+    )
+    assert open_checkpoint(folder).select() == list(ARRAYS)  # all shards, not what lies beside them
+    (folder / "model.safetensors.index.json").unlink()
+    assert open_checkpoint(folder).select() == ["alone.weight"]
+    (folder / "model.safetensors").unlink()
+    assert "is no Orbax checkpoint" in sentence(folder)  # one of two shards is not the weights
+    (folder / "two.safetensors").unlink()
+    assert open_checkpoint(folder).select() == ["layer.0.weight", "layer.2.weight"]
 
 
 def test_shards_are_one_checkpoint(tmp_path):
@@ -133,12 +147,14 @@ def graph(path, external=False):
         "onnx::MatMul_7": rng.normal(size=(40, 48)),
         "gemm.weight": rng.normal(size=(56, 48)),
         "conv.weight": rng.normal(size=(40, 40, 3)),
+        "left.weight": rng.normal(size=(36, 40)),
         "inner.weight": rng.normal(size=(40, 44)),
     }
     arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
     codes = rng.integers(-127, 127, (40, 56)).astype(np.int8)
     scale = rng.random(56).astype(np.float32)
     extra = {"codes": codes, "codes_s": scale, "codes_z": np.full(56, 3, np.int8)}
+    extra |= {"plain": codes, "plain_s": scale}  # whose axis is the second where nothing is said
     tensors = {k: numpy_helper.from_array(x, k) for k, x in (arrays | extra).items()}
     inner = helper.make_graph(
         [helper.make_node("MatMul", ["y", "inner.weight"], ["z"], name="inner")],
@@ -153,6 +169,8 @@ def graph(path, external=False):
         helper.make_node("Conv", ["b", "conv.weight"], ["c"]),
         helper.make_node("DequantizeLinear", ["codes", "codes_s", "codes_z"], ["d"], axis=1),
         helper.make_node("MatMul", ["c", "d"], ["y"]),
+        helper.make_node("DequantizeLinear", ["plain", "plain_s"], ["p"]),
+        helper.make_node("MatMul", ["left.weight", "p"], ["w"]),
         helper.make_node("If", ["x"], ["z"], then_branch=inner, else_branch=inner),
     ]
     made = helper.make_graph(nodes, "g", [], [], list(tensors.values()))
@@ -168,11 +186,20 @@ def test_initialisers_have_names_layouts_and_scales_from_their_nodes(tmp_path, e
     found = open_checkpoint(tmp_path / "a.onnx")
     dense = "block/dense/MatMul:onnx::MatMul_7"
     expected = {dense: "in_out", "gemm.weight": "out_in", "conv.weight": "out_in"}
-    expected |= {"codes": "in_out", "inner.weight": "in_out"}
+    expected |= {"left.weight": "out_in", "codes": "in_out", "plain": "in_out"}
+    expected |= {"inner.weight": "in_out"}
     assert {name: found.layout(name) for name in found.select()} == expected
     for name, array in arrays.items():
         np.testing.assert_array_equal(found.read(dense if "::" in name else name), array)
     np.testing.assert_allclose(found.read("codes"), product, rtol=1e-6)
+    means = np.abs(found.read("plain")).mean(0), np.abs(product).mean(0)
+    np.testing.assert_allclose(*means, rtol=0.15)
+
+
+def test_shapes_that_no_recurrent_layer_has_are_left_alone():
+    for shape in ((3, 160, 40), (1, 158, 40), (160, 40)):
+        assert recurrent(shape, "iofc") is None
+    assert recurrent((2, 160, 48), "iofc").block == (40, 48)
 
 
 @needs_onnx

@@ -29,6 +29,14 @@ def test_leaves_come_back_one_at_a_time(saved):
     np.testing.assert_array_equal(found, KERNEL)
 
 
+def test_leaves_are_as_their_index_says(saved):
+    checkpoint = open_checkpoint(saved)
+    checkpoint.shapes["params/dense/kernel"] = (48, 40)  # as if the index were wrong
+    with pytest.raises(CheckpointError, match="is not as its index says"):
+        checkpoint.read("params/dense/kernel")
+    assert checkpoint.read("list/0").shape == (40, 40)
+
+
 def test_types_of_accelerators_survive(tmp_path):
     import jax.numpy as jnp
 

@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 
 from spectrax.checkpoints import CheckpointError, open_checkpoint
-from spectrax.checkpoints.quantised import dequantise
+from spectrax.checkpoints.quantised import companions, dequantise, is_code
 from spectrax.empirical import measure_spectrum
 
 W = np.random.default_rng(0).normal(size=(64, 48)).astype(np.float32) * 0.02
@@ -28,6 +28,13 @@ def test_codes_times_scale_are_the_weights(tmp_path):
     found = checkpoint.read("weight")
     np.testing.assert_allclose(found, W, atol=1.01 * scale.max() / 2)
     assert measure_spectrum(found).sigma == pytest.approx(measure_spectrum(W).sigma, rel=1e-3)
+
+
+def test_a_scale_for_each_row_is_that_of_the_rows(tmp_path):
+    codes = np.random.default_rng(3).integers(-127, 127, (40, 40)).astype(np.int8)
+    scale = np.linspace(1, 2, 40)
+    checkpoint = written(tmp_path / "a.safetensors", weight=codes, weight_scale=scale)
+    np.testing.assert_allclose(checkpoint.read("weight"), scale[:, None] * codes, rtol=1e-6)
 
 
 def test_zero_points_and_blocks_are_explicit_loops():
@@ -75,6 +82,16 @@ def test_one_byte_floats_are_read_with_and_without_a_scale(tmp_path, kind, name)
         np.testing.assert_array_equal(found, values.astype(np.float32) * np.float32(scale or 1))
         assert measure_spectrum(open_checkpoint(path).read("weight")).regime == "bulk"
         assert open_checkpoint(path).select() == ["weight"]
+
+
+def test_names_that_tools_give_to_codes_and_scales():
+    names = {"a_quantized", "a_scale", "a_zero_point", "b", "b_scale_inv", "c_scale", "c_quantized"}
+    assert companions("a_quantized", names) == ("a_scale", "a_zero_point")
+    assert companions("b", names) == ("b_scale_inv", None)
+    assert companions("c_quantized", names) == ("c_scale", None)
+    assert companions("a", {"a"}) is None
+    assert all(map(is_code, ("int8", "uint8", "bool", "float8_e5m2", "float4_e2m1fn")))
+    assert not any(map(is_code, ("float16", "bfloat16", "float64")))
 
 
 def test_scales_are_no_weights(tmp_path):

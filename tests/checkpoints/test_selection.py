@@ -172,6 +172,7 @@ FLAX = {
     "encoder/MultiHeadDotProductAttention_1/query/bias": (4, 12),
     "encoder/MultiHeadDotProductAttention_1/out/kernel": (4, 12, 56),
     "self_attn.value.kernel.value": (48, 4, 9),
+    "wide/attention/query/kernel": (96, 4, 12),
     "scanned/attention/key/kernel": (3, 48, 4, 12),
     "attention_pool/key/kernel": (7, 48, 40),
     "attention_pool/key/bias": (40,),
@@ -184,12 +185,19 @@ def test_attention_of_flax_is_no_convolution(tmp_path):
     arrays = {name: RNG.normal(size=shape) for name, shape in FLAX.items()}
     np.savez(tmp_path / "a.npz", **arrays)
     found = open_checkpoint(tmp_path / "a.npz")
-    query, _, out, value, scanned, pool, _, other, scale = FLAX
+    query, _, out, value, wide, scanned, pool, _, other, scale = FLAX
     assert found.layout(query) == found.layout(value) == found.layout(scanned) == "in_heads"
     assert found.layout(out) == "heads_out"
     assert found.layout(pool) == found.layout(other) == "in_out"  # a bias without heads; no scope
     assert found.layout(scale) == "out_in"
-    expected = {query: (48, 48), out: (56, 48), value: (36, 48), pool: (280, 48), other: (200, 48)}
+    expected = {
+        query: (48, 48),
+        out: (56, 48),
+        value: (36, 48),
+        wide: (48, 96),
+        pool: (280, 48),
+        other: (200, 48),
+    }
     assert {name: found.select([name]) for name in expected} == {name: [name] for name in expected}
     for name, shape in expected.items():
         assert unfold(found.read(name), found.layout(name), "auto").shape == shape
