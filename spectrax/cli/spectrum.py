@@ -35,7 +35,15 @@ def add_parser(commands) -> None:
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="checkpoints, in order of training"
     )
-    group = parser.add_argument_group("weights")
+    _add_weights(parser.add_argument_group("weights"))
+    _add_measurement(parser.add_argument_group("measurement"))
+    options.add_output_options(parser, "spectrax-results")
+    parser.add_argument("--no-figures", action="store_true", help="only tables")
+    parser.set_defaults(run=run)
+
+
+def _add_weights(group) -> None:
+    """Which arrays, and how they become matrices."""
     group.add_argument(
         "--pattern",
         action="append",
@@ -78,7 +86,10 @@ def add_parser(commands) -> None:
         metavar="SIZE",
         help="leave matrices with fewer rows or columns out (%(default)s)",
     )
-    group = parser.add_argument_group("measurement")
+
+
+def _add_measurement(group) -> None:
+    """How a matrix is measured."""
     group.add_argument(
         "--rate",
         type=float,
@@ -101,9 +112,6 @@ def add_parser(commands) -> None:
         type=options.numbers,
         help="training steps of the files: a,b,… (numbers in their names, or 0, 1, …)",
     )
-    options.add_output_options(parser, "spectrax-results")
-    parser.add_argument("--no-figures", action="store_true", help="only tables")
-    parser.set_defaults(run=run)
 
 
 def run(args) -> int:

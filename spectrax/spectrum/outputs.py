@@ -147,19 +147,24 @@ def one_step_outputs(
     if gamma0 is None and samples is None:
         numbers = (_check.scalar("omega", omega), kappa, _check.scalar("sigma", sigma))
         return OneStepOutputs(nu, *numbers, jnp.ones(()))
+    zeta = None if gamma0 is None else 1 / (_check.positive("gamma0", gamma0) * nu**a)
+    return _early(nu, omega, kappa, sigma, zeta, samples, steps)
+
+
+def _early(nu, omega, kappa, sigma, zeta, samples, steps: int) -> Pencil:
+    """The general law; zeta is one over the output multiplier, None without the own output."""
     spaces = {"D": 1.0, "N": nu, "C": omega}
     if samples is not None:
         spaces["P"] = _check.positive("samples", samples)
     spaces = Spaces(**spaces)
     W0, V = spaces.gaussian("N", "D", sigma**2), spaces.gaussian("C", "N")
     Theta, v = spaces.gaussian("C", "D"), spaces.vector("D")
-    zeta = 0.0 if gamma0 is None else 1 / (_check.positive("gamma0", gamma0) * nu**a)
     x = v
     if samples is not None:  # the gradient sees X^T X / P instead of 1
         X = spaces.gaussian("P", "D")
         x = X.T @ (X @ v) / samples
     a0 = W0 @ v
-    e0 = Theta @ x - zeta * (V @ (W0 @ x)) if gamma0 is not None else Theta @ x
+    e0 = Theta @ x if zeta is None else Theta @ x - zeta * (V @ (W0 @ x))
     w1 = a0 + kappa * (V.T @ e0)
     if steps == 1:
         return Pencil.gram(v, w1)

@@ -79,6 +79,7 @@ COUNT = "alternating heads of unknown number, see --heads"
             (0, "rzn"),
         ),
         ("weight_ih_l0", {"weight_ih_l0": (160, 30)}, "out_in", UNKNOWN),
+        ("weight_ih", {"weight_ih": (100, 30), "weight_hh": (160, 40)}, "out_in", UNKNOWN),
         (
             "rnn.weight_ih",
             {"rnn.weight_ih": (160, 30), "rnn.weight_hh": (160, 40)},

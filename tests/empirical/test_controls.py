@@ -5,7 +5,7 @@ import pytest
 from empirical.helpers import spiked
 
 from spectrax.empirical import equalise, measure_spectrum, spike_location
-from spectrax.empirical.controls import ENTRIES, MEANS, UNEVEN, leading, top
+from spectrax.empirical.controls import ENTRIES, MEANS, UNEVEN, _limit, leading, top
 
 
 def rows(rng, spread, shape):
@@ -110,13 +110,20 @@ def test_directions_that_carry_most_of_a_matrix_are_not_passed_off_as_little():
 
 
 def test_means_are_looked_for_on_either_side_of_a_long_matrix():
-    """A mean of rows of 1/4 of the length has a small overlap, which is the same transposed."""
+    """One mean for each column is a direction along all rows, however few these are."""
     rng = np.random.default_rng(14)
-    for shape in ((400, 60), (60, 400)):
-        W = rng.normal(size=shape)
-        columns = 0.35 * rng.normal(size=shape[1])  # one mean for each column
-        assert measure_spectrum(W + columns).reasons == (MEANS,)
-        assert measure_spectrum((W + columns).T).reasons == (MEANS,)
+    for shape in ((24, 600), (600, 24)):
+        W = rng.normal(size=shape) + 0.35 * rng.normal(size=shape[1])
+        assert measure_spectrum(W).reasons == measure_spectrum(W.T).reasons == (MEANS,)
+
+
+def test_draws_that_happen_to_agree_are_not_believed_to_have_no_spread():
+    """The limit is three standard deviations of the largest eigenvalue of noise above them."""
+    rng, shape = np.random.default_rng(15), (80, 80)
+    tops = [top(rng.normal(size=shape) / 80**0.5) for _ in range(200)]
+    W = rng.normal(size=shape) / 80**0.5
+    limit = _limit(W, lambda W, rng: W, 1.0, rng)
+    assert limit - top(W) == pytest.approx(3 * np.std(tops), rel=0.25)
 
 
 def test_a_mean_beside_structure_is_named_and_the_structure_stays():
