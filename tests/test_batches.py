@@ -47,7 +47,7 @@ ASKED = {
     "ntk_path on samples": lambda s: sx.ntk_path(s, kernel="train", num=4),
     "ntk_top": lambda s: sx.ntk_top(s, T),
 }
-OFTEN = ("ntk_path", "compress", "response_matrix")
+OFTEN = ("ntk_path",)
 
 
 CASES = [pytest.param(name, 1, marks=[SLOW] * (name not in OFTEN)) for name in ASKED]
