@@ -151,6 +151,18 @@ def test_krylov_probe_with_momentum_and_decay():
     np.testing.assert_allclose(found[0], exact.location[0], rtol=1e-9)
 
 
+@pytest.mark.slow
+def test_krylov_probe_starts_from_the_forward_field_of_the_last_update():
+    """Its first coefficient is the mean of W^T W in that field, also in large resolvents."""
+    solution, z, step = solved(1), 1e4, 3
+    spikes = sx.spikes(solution, 0, step)
+    both = sx.resolvent_overlaps(spikes, z) + sx.resolvent_overlaps(spikes, -z)
+    means = jnp.diagonal(z**2 * both / 2)[:step] / jnp.diagonal(spikes.Ce)[:step]
+    a, _ = sx.krylov(solution, 0, step, num=2)
+    np.testing.assert_allclose(a[0], means[step - 1], rtol=1e-5)
+    assert abs(means[step - 1] - means[step - 2]) > 1e-3
+
+
 def test_krylov_coefficients_tend_to_those_of_the_bulk():
     a, b = sx.krylov(solved(1), 0, 20, num=30)  # nu = 2: a = sigma^2 (1 + nu), b = sigma^2 sqrt nu
     np.testing.assert_allclose([a[-1], b[-2]], [3.0, np.sqrt(2.0)], rtol=1e-6)
