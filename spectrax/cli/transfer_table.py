@@ -14,7 +14,7 @@ def judge(args, bar):
         runs = read_runs(args.table)
     except TableError as error:
         raise UsageError(str(error)) from error
-    found = transfer_runs(runs.widths, runs.lrs, runs.losses)
+    found = transfer_runs(runs.widths, runs.lrs, runs.losses, runs.seeds)
     wanted = float(found.widths[-1]) if args.at is None else args.at
     rate = found.recommend(wanted)
     record = {

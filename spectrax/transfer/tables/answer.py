@@ -11,8 +11,10 @@ from spectrax.transfer.tables.cost import Cost, Valley, cost_of
 from spectrax.transfer.tables.drift import Drift, drift_of, quantile
 from spectrax.transfer.tables.judge import SHOWN, Evidence, judge
 from spectrax.transfer.tables.measures import Measures, measures_of
-from spectrax.transfer.tables.noise import Noise, noise_of
-from spectrax.transfer.tables.runs import Curve, curves_of
+from spectrax.transfer.tables.noise import Noise
+from spectrax.transfer.tables.runs import Curve
+from spectrax.transfer.tables.scale import losses_again, scaled_curves
+from spectrax.transfer.tables.seeds import own_optima
 from spectrax.transfer.tables.valley import Optimum, average, find_minima, specs_of
 
 
@@ -123,7 +125,7 @@ class TransferGaps(eqx.Module):
         return "\n".join([*lines, self.advice] if self.advice else lines)
 
 
-def transfer_runs(widths, lrs, losses) -> TransferGaps:
+def transfer_runs(widths, lrs, losses, seeds=None) -> TransferGaps:
     """Does a learning rate transfer? From runs one by one, each width with rates of its own.
 
     Args:
@@ -131,6 +133,8 @@ def transfer_runs(widths, lrs, losses) -> TransferGaps:
         lrs: its learning rate, (r,).
         losses: its loss, (r,); what is not finite is a divergence. Runs of one width and rate are
             seeds.
+        seeds: name or number of the seed of each run, (r,), if known. What a seed does to all rates
+            of a width alike is then no noise.
 
     Returns:
         A `TransferGaps`; print it for a table.
@@ -140,12 +144,14 @@ def transfer_runs(widths, lrs, losses) -> TransferGaps:
 
     Source: theory page, section 7.
     """
-    curves = curves_of(widths, lrs, losses)
-    noise = noise_of(curves)
+    curves, noise = scaled_curves(widths, lrs, losses, seeds)
     spec = specs_of(curves)
-    minima = [find_minima(curve, noise.sigma, spec) for curve in curves]
-    optima = [average(c, found, noise.sigma) for c, found in zip(curves, minima, strict=True)]
-    drift = drift_of(curves, minima, optima, noise)
+    minima = [find_minima(c, sigma, spec) for c, sigma in zip(curves, noise.sigma, strict=True)]
+    minima, freedom = own_optima(curves, minima, noise)
+    each = zip(curves, minima, noise.sigma, strict=True)
+    optima = [average(curve, found, sigma) for curve, found, sigma in each]
+    drift = drift_of(curves, minima, optima, freedom)
+    curves, optima, noise = losses_again(curves, optima, noise)
     seen = Evidence(curves, optima, noise, drift, cost_of(curves, optima, noise))
     return TransferGaps(*seen, *judge(seen))
 
@@ -156,7 +162,8 @@ def transfer_gaps(widths, lrs, losses) -> TransferGaps:
     Args:
         widths: n ascending positive numbers.
         lrs: k ascending positive learning rates, at least 3.
-        losses: (n, k), or (n, k, s) with s seeds; +inf marks a divergence; at least one finite
+        losses: (n, k), or (n, k, s) with s seeds, each the same at all rates of a width;
+            +inf marks a divergence; at least one finite
             entry for every width.
 
     Returns:
@@ -190,7 +197,8 @@ def transfer_gaps(widths, lrs, losses) -> TransferGaps:
             f"Argument `losses` must have no holes (inf marks a divergence), got NaN at width "
             f"{widths[i]:g} and learning rate {lrs[j]:g}."
         )
-    each = np.broadcast_arrays(widths[:, None, None], lrs[:, None], losses)
+    seeds = np.arange(losses.shape[2])
+    each = np.broadcast_arrays(widths[:, None, None], lrs[:, None], losses, seeds)
     return transfer_runs(*(values.ravel() for values in each))
 
 

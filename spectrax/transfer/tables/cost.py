@@ -69,7 +69,7 @@ def cost_of(curves: list[Curve], optima: list[Optimum], noise: Noise) -> Cost:
         here, below, above = valley.excess(optimum.x + error * np.array([0.0, -1.0, 1.0]))
         moved = max(abs(below - here), abs(above - here)) if np.isfinite(here) else np.inf
         seeds = curves[-1].count[curves[-1].lowest]
-        scatter = noise.sigma / np.sqrt(seeds) if here > 0 else 0.0
+        scatter = noise.sigma[-1] / np.sqrt(seeds) if here > 0 else 0.0
         loss.append(here)
         stderr.append(np.sqrt(moved**2 + scatter**2 + last.loss_error**2))
     gain = np.array([o.loss - last.loss for o in optima[:-1]])

@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-from spectrax.transfer.tables.noise import Noise
 from spectrax.transfer.tables.runs import Curve
 from spectrax.transfer.tables.valley import Minima, Optimum, least_error, weights
 
@@ -64,7 +63,7 @@ def quantile(freedom: float, confidence: float) -> float:
 
 
 def drift_of(
-    curves: list[Curve], minima: list[Minima], optima: list[Optimum], noise: Noise
+    curves: list[Curve], minima: list[Minima], optima: list[Optimum], freedom: float
 ) -> Drift:
     """The line through the optima that are inside their grids.
 
@@ -93,7 +92,7 @@ def drift_of(
         p, x = np.ones(1), np.array([[optima[k].x] for k in kept])
         variance = own
     together = SAME_SIDE**2 * float(np.mean(shape - floor))
-    return fit_line(logs, x, p, variance, own, noise.freedom, together)
+    return fit_line(logs, x, p, variance, own, freedom, together)
 
 
 def _phases(curves, optima, kept) -> float:

@@ -54,7 +54,7 @@ def judge(seen: Evidence) -> Judgement:
     if not sure_low <= 0 <= sure_high and size > MATTERS:
         return Judgement(DOES_NOT, f"{text}: not zero, and large enough to matter.", "")
     bound = _cost_bound(seen)
-    allowed = max(SMALL_COST * seen.cost.gain[0], seen.noise.sigma)
+    allowed = max(SMALL_COST * seen.cost.gain[0], float(seen.noise.sigma[-1]))
     if max(-sure_low, sure_high) < SMALLEST_KNOWN and bound <= allowed:
         reason = (
             f"{text}, and keeping the rate of width {seen.curves[0].width:g} costs at most "

@@ -25,12 +25,14 @@ class Runs(NamedTuple):
     Attributes:
         widths, lrs: of each run.
         losses: of each run, +inf where it diverged.
+        seeds: what the column of seeds says, None without one.
         columns: names of the columns that were used, or "learning rates in the header".
     """
 
     widths: Float[np.ndarray, " r"]
     lrs: Float[np.ndarray, " r"]
     losses: Float[np.ndarray, " r"]
+    seeds: np.ndarray | None
     columns: str
 
 
@@ -44,7 +46,8 @@ def read_runs(path: str) -> Runs:
     Columns are separated by commas, semicolons or tabs. Either one row for each run, with columns
     for width, learning rate, loss, and perhaps seed, under the names that are common; or one row
     for each width, with the learning rates in the header. A loss that is empty, nan, inf, or
-    "diverged" is a divergence. Rows may come in any order, other columns are ignored.
+    "diverged" is a divergence. Rows may come in any order, other columns are ignored. Rates of its
+    own for each width need the first form: an empty cell of the second is a divergence too.
 
     Args:
         path: of the file.
@@ -121,13 +124,14 @@ def _number(cell: str) -> float | None:
 
 
 def _long(path, header, body, columns) -> Runs:
-    runs, seen = [], {}
+    runs, seeds, seen = [], [], {}
     for line, row in body:
         width = _quantity(path, line, "width", row[columns["width"]])
         rate = _quantity(path, line, "learning rate", row[columns["lr"]])
         runs.append((width, rate, _loss(path, line, row[columns["loss"]])))
         if columns["seed"] is not None:
-            key = (width, rate, row[columns["seed"]])
+            seeds.append(row[columns["seed"]])
+            key = (width, rate, seeds[-1])
             if key in seen:
                 raise TableError(
                     f"Line {line} of {path!r} repeats width {width:g}, learning rate {rate:g} and "
@@ -135,7 +139,7 @@ def _long(path, header, body, columns) -> Runs:
                 )
             seen[key] = line
     used = ", ".join(header[k] for k in columns.values() if k is not None)
-    return Runs(*np.array(runs).T, used)
+    return Runs(*np.array(runs).T, np.array(seeds) if seeds else None, used)
 
 
 def _wide(path, rows) -> Runs:
@@ -148,7 +152,7 @@ def _wide(path, rows) -> Runs:
             (width, rate, _loss(path, line, cell))
             for rate, cell in zip(rates, row[1:], strict=True)
         ]
-    return Runs(*np.array(runs).T, "learning rates in the header")
+    return Runs(*np.array(runs).T, None, "learning rates in the header")
 
 
 def _quantity(path, line: int, what: str, cell: str) -> float:

@@ -69,7 +69,9 @@ class Minima(NamedTuple):
 
     Attributes:
         x: logarithm of the best rate.
-        variance: of `x`, from noise.
+        variance: of `x`, from noise, and from where between two rates divergence begins.
+        noise: the part of `variance` that is noise, independent from run to run.
+        among: the same as the seeds have it, each of which has an optimum of its own; 0 if unknown.
         score: $\chi^2 + 2k + 4 N_{\rm cut}$; +inf where the model is impossible.
         kind: as in `Optimum`.
         loss, loss_variance, curvature: at `x`.
@@ -78,6 +80,8 @@ class Minima(NamedTuple):
 
     x: Float[np.ndarray, " s"]
     variance: Float[np.ndarray, " s"]
+    noise: Float[np.ndarray, " s"]
+    among: Float[np.ndarray, " s"]
     score: Float[np.ndarray, " s"]
     kind: np.ndarray
     loss: Float[np.ndarray, " s"]
@@ -107,9 +111,10 @@ def find_minima(curve: Curve, sigma: float, spec: Spec) -> Minima:
     u, weight = x - x[lowest], curve.count[block] / sigma**2
     start = np.maximum(lowest - spec.left, 0)
     stop = np.minimum(lowest + spec.right, count - 1)
-    b, covariance, score = _fit(u, loss - loss[lowest], weight, start, stop, spec.degree)
+    b, covariance, score, hat = _fit(u, loss - loss[lowest], weight, start, stop, spec.degree)
     cliff = curve.x[block.stop] - x[lowest] if block.stop < len(curve.x) else None
-    place, variance, kind = _judge(b, covariance, u, start, stop, cliff)
+    place, variance, kind, smooth = _judge(b, covariance, u, start, stop, cliff)
+    moves = np.einsum("sp,spn->sn", smooth, hat)  # of the minimum with each loss
     powers = place[:, None] ** np.arange(4)
     height = loss[lowest] + np.sum(b * powers, axis=1)
     curvature = np.maximum(2 * b[:, 2] + 6 * b[:, 3] * place, 0.0)
@@ -118,6 +123,8 @@ def find_minima(curve: Curve, sigma: float, spec: Spec) -> Minima:
     return Minima(
         x[lowest] + place,
         variance,
+        _error(covariance, smooth),
+        _among(curve, block, moves),
         np.where(impossible, np.inf, score),
         kind,
         height,
@@ -125,6 +132,18 @@ def find_minima(curve: Curve, sigma: float, spec: Spec) -> Minima:
         curvature,
         np.isin(np.arange(len(start)), where),
     )
+
+
+def _among(curve: Curve, block: slice, moves) -> Float[np.ndarray, " s"]:
+    """Variance of a mean of minima, from those of the seeds; a shift of a curve moves no minimum.
+
+    Whatever the noise of a seed's curve, equal at all rates or not, dependent or not.
+    """
+    seeds = curve.rest.shape[1]
+    if not curve.paired:
+        return np.zeros(len(moves))
+    own = moves @ (curve.rest[block] / curve.count[block][:, None])
+    return seeds / (seeds - 1) * np.sum((own - own.mean(axis=1, keepdims=True)) ** 2, axis=1)
 
 
 def average(curve: Curve, minima: Minima, sigma: float) -> Optimum:
@@ -184,13 +203,17 @@ def _bracket(curve: Curve, sigma: float, spec: Spec) -> Minima:
     elif 0 < k < last and np.isfinite(curve.loss[k - 1]):
         low, high = curve.x[k - 1], curve.x[k + 1]
         x, variance, kind = (low + high) / 2, (high - low) ** 2 / 12, "inside"
-    values = (x, variance, 0.0, kind, loss, loss_variance, 0.0)
+    values = (x, variance, 0.0, 0.0, 0.0, kind, loss, loss_variance, 0.0)
     same = [np.full(len(spec.left), value) for value in values]
     return Minima(*same, np.arange(len(spec.left)) == 0)
 
 
 def _fit(u, y, weight, start, stop, degree):
-    """Polynomials in u on each window by weighted least squares: (s, 4), (s, 4, 4), scores (s,)."""
+    """Polynomials in u on each window by weighted least squares.
+
+    Returns coefficients (s, 4), covariances (s, 4, 4), scores (s,), and by how much coefficients
+    change with each loss (s, 4, n).
+    """
     n, scale = np.arange(len(u)), np.abs(u).max()
     mask = (n >= start[:, None]) & (n <= stop[:, None])  # (s, rates)
     powers = (u[:, None] / scale) ** np.arange(4)
@@ -207,17 +230,19 @@ def _fit(u, y, weight, start, stop, degree):
     chi2 = np.where(mask, y - b @ powers.T, 0.0) ** 2 @ weight
     score = chi2 + 2 * (degree + 1) + CUT * (len(u) - mask.sum(axis=1))
     unit = scale ** -np.arange(4.0)
-    return b * unit, covariance * unit[:, None] * unit, score
+    hat = (covariance @ powers.T) * (mask * weight)[:, None, :]
+    return b * unit, covariance * unit[:, None] * unit, score, hat * unit[:, None]
 
 
 def _judge(b, covariance, u, start, stop, cliff: float | None):
-    """Place and variance of each model's minimum, and what kind of minimum it is."""
+    """Place and variance of each model's minimum, its kind, and how it moves with b, (s, 4)."""
     root = b[:, 2] ** 2 - 3 * b[:, 1] * b[:, 3]
     bottom = b[:, 2] + np.sqrt(np.maximum(root, 0.0))  # half the second derivative: positive there
     exists = (root > 0) & (bottom > 0)
     place = np.where(exists, -b[:, 1] / np.where(exists, bottom, 1.0), 0.0)
     curvature = np.where(exists, 2 * np.sqrt(np.maximum(root, 0.0)), 1.0)
-    variance = _error(covariance, _slope(place)) / curvature**2
+    moves = -_slope(place) / curvature[:, None]
+    variance = _error(covariance, moves)
     zero = np.zeros(len(b))
     bend = np.stack([zero, zero, zero + 2, 6 * place], axis=1)
     seen = exists & (curvature > SIGNIFICANT * np.sqrt(_error(covariance, bend)))
@@ -242,7 +267,7 @@ def _judge(b, covariance, u, start, stop, cliff: float | None):
         place = np.where(high, u[-1] + width * mean, place)
         variance = np.where(high, width**2 * (q**2 - 2 * q**3 / 3 - mean**2), variance)
         kind = np.where(high, "inside", kind)
-    return place, variance, kind
+    return place, variance, kind, np.where(held[:, None], moves, 0.0)
 
 
 def _slope(place):
