@@ -2,10 +2,11 @@
 
 Every table is made of one curve, moved from width to width by an exact power and lowered by what
 width gains: a parabola, or an asymmetric curve as real ones are. The range of a curve, of which
-noise is a part, is what it falls from two octaves below its optimum. Rates are an octave apart, the
-phase of the grid is random. For each cell (drift, curve, noise, seeds, number of widths): verdicts,
-coverage of the 95 % intervals of the drift and of the rate at eight times the widest width, and
-their width over that of a regression that knows the noise and that curves are parabolas.
+noise is a part, is what it falls from two octaves below its optimum. The phase of the grid of rates
+is random. For each cell (kind of noise, spacing of rates, curve, drift, noise, seeds, number of
+widths): verdicts, coverage of the 95 % intervals of the drift and of the rate at eight times the
+widest width, their width beside the errors that were made, and the same for a plain weighted
+regression of the vertices of parabolas.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import numpy as np  # noqa: E402
 
 from spectrax.cli import files  # noqa: E402
 from spectrax.transfer.tables.answer import transfer_gaps  # noqa: E402
+from spectrax.transfer.tables.drift import quantile  # noqa: E402
 
 OCTAVE = np.log(2.0)
 
@@ -49,6 +51,15 @@ def _shoulder(u):
     return np.where(u < 0, np.log1p(2 * u**2), right)
 
 
+def _hyperbola(u):
+    v = u + 0.5 / np.sqrt(8)
+    return 1.5 * np.sqrt(v**2 + 0.25) - 0.5 * v - np.sqrt(0.5)
+
+
+def _bowl(u):
+    return np.log1p(u**2)
+
+
 # Loss above the optimum against the distance from it in log(lr).
 CURVES = {
     "parabola": np.square,
@@ -57,7 +68,17 @@ CURVES = {
     "morse": _morse,  # flat on the left, exponential on the right
     "shoulder": _shoulder,  # a saturating left wing, a steep right one that diverges
     "cliff": _cliff,  # falls until it diverges
+    # These two were not there when the constants of the verdicts were chosen.
+    "hyperbola": _hyperbola,  # straight wings, of slopes -2 and 1
+    "bowl": _bowl,  # saturates on both sides
 }
+# What is random: independent losses; the same, and every seed shifts the curve of every width; all
+# of it as parts of the loss, whose logarithm has the shape of the curve; seeds that have optima of
+# their own besides.
+KINDS = ("plain", "shifted", "relative", "wandering")
+SHIFT = 0.2  # of the range
+WANDER = 0.1  # of log(lr)
+LARGEST = 30.0  # logarithm of a loss beyond which a run counts as divergent
 DRIFTS = (0.0, -0.25, -0.5, -1.0)
 NOISES = (0.005, 0.02, 0.05)
 SEEDS = (1, 3, 5)
@@ -65,67 +86,115 @@ COUNTS = (3, 4, 6)
 FIRST, GROWTH = 64.0, 2.0  # narrowest width, and from width to width
 
 
-def make_table(rng, curve: str, drift: float, noise: float, seeds: int, count: int, step=OCTAVE):
+def make_table(
+    rng, curve: str, drift: float, noise: float, seeds: int, count: int, step=OCTAVE, kind="plain"
+):
     """Widths, rates, losses (widths, rates, seeds), and the logarithm of the best rate at FIRST."""
     widths = FIRST * GROWTH ** np.arange(count)
     best = -5.0 + drift * np.log(widths / FIRST)
     start = best.min() - 2.5 * OCTAVE - step * rng.random()
     x = np.arange(start, best.max() + 2.5 * OCTAVE + step, step)
     shape = CURVES[curve]
-    loss = shape(x - best[:, None]) + 2.0 + 4.0 * (widths[:, None] / FIRST) ** -0.5
-    scale = noise * float(shape(np.array(-2 * OCTAVE)))
-    noisy = loss[..., None] + scale * rng.normal(size=(*loss.shape, seeds))
-    return widths, np.exp(x), noisy, -5.0, scale
+    reach = float(shape(np.array(-2 * OCTAVE)))
+    noisy = noise * reach * rng.normal(size=(count, len(x), seeds))
+    if kind != "plain":
+        noisy += SHIFT * reach * rng.normal(size=(count, 1, seeds))
+    own = best[:, None, None]
+    if kind == "wandering":
+        own = own + WANDER * rng.normal(size=(count, 1, seeds))
+    loss = shape(x[:, None] - own) + 2.0 + 4.0 * (widths[:, None, None] / FIRST) ** -0.5
+    losses = np.broadcast_to(loss, noisy.shape) + noisy
+    if kind in ("relative", "wandering"):
+        losses = np.exp(np.where(losses > LARGEST, np.inf, losses))
+    return widths, np.exp(x), losses, -5.0
 
 
-def ideal_stderr(rng_table, count: int, seeds: int) -> float:
-    """Standard error of the drift if curves are known to be parabolas and the noise is known."""
-    widths, lrs, losses, first, scale = rng_table
-    x, logs = np.log(lrs), np.log(widths)
-    design = np.stack([np.ones_like(x), x - x.mean(), (x - x.mean()) ** 2], axis=1)
-    covariance = np.linalg.inv(design.T @ design) * scale**2 / seeds
-    errors = []
-    for k in range(count):
-        best = first + np.log(widths[k] / FIRST) * 0 - x.mean()
-        direction = np.array([0.0, 1.0, 2 * best])
-        errors.append(np.sqrt(direction @ covariance @ direction) / 2)
-    return float(np.mean(errors) / np.sqrt(np.sum((logs - logs.mean()) ** 2)))
+def plain_regression(widths, lrs, losses) -> tuple[float, float, float]:
+    """Drift and the ends of its interval, by the simplest means: parabolas through means.
+
+    Five rates around the lowest mean, errors of the optima from the pooled variance of the seeds or
+    of the misfit, a weighted line through the optima. No verdict, no bounds, no other shape.
+    """
+    optima, errors, squares, freedom = [], [], 0.0, 0
+    for row in losses:
+        mean = np.where(np.isfinite(row).all(axis=1), row.mean(axis=1), np.inf)
+        low = int(np.argmin(mean))
+        near = np.arange(max(0, low - 2), min(len(lrs), low + 3))
+        near = near[np.isfinite(mean[near])]
+        if len(near) < 3:
+            return 0.0, -np.inf, np.inf
+        u = np.log(lrs[near]) - np.log(lrs[low])
+        design = np.stack([np.ones_like(u), u, u**2], axis=1)
+        inverse = np.linalg.pinv(design)
+        b = inverse @ mean[near]
+        if b[2] <= 0:
+            return 0.0, -np.inf, np.inf
+        if row.shape[1] > 1:
+            squares += np.sum((row[near] - mean[near, None]) ** 2)
+            freedom += len(near) * (row.shape[1] - 1)
+        else:
+            squares += np.sum((mean[near] - design @ b) ** 2)
+            freedom += len(near) - 3
+        direction = np.array([0.0, 1.0, -b[1] / b[2]]) / (2 * b[2])
+        optima.append(np.log(lrs[low]) - b[1] / (2 * b[2]))
+        errors.append(np.sqrt(np.sum((direction @ inverse) ** 2) / row.shape[1]))
+    if not freedom:
+        return 0.0, -np.inf, np.inf
+    variance = np.maximum(np.array(errors) ** 2 * squares / freedom, 1e-12)
+    logs = np.log(widths)
+    center = np.sum(logs / variance) / np.sum(1 / variance)
+    weight = (logs - center) / variance
+    rho = weight @ np.array(optima) / (weight @ (logs - center))
+    reach = quantile(freedom, 0.95) / np.sqrt(weight @ (logs - center))
+    return float(rho), float(rho - reach), float(rho + reach)
 
 
-def measure_cell(curve, drift, noise, seeds, count, draws: int, step=OCTAVE) -> dict:
+def measure_cell(
+    curve, drift, noise, seeds, count, draws: int, step=OCTAVE, kind="plain", seed=0
+) -> dict:
     """Fractions of verdicts, coverage and width of intervals in one cell."""
-    key = (list(CURVES).index(curve), int(-100 * drift), int(1000 * noise), seeds, count)
+    key = [list(CURVES).index(curve), int(-100 * drift), int(1000 * noise), seeds, count]
+    key += [KINDS.index(kind), int(100 * step), seed] if seed else []
     rng = np.random.default_rng(key)
-    verdicts, inside, inside_at, ratio, reach, error = [], [], [], [], [], []
+    rows = []
     for _ in range(draws):
-        table = make_table(rng, curve, drift, noise, seeds, count, step)
-        widths, lrs, losses, first, _ = table
+        widths, lrs, losses, first = make_table(rng, curve, drift, noise, seeds, count, step, kind)
         found = transfer_gaps(widths, lrs, losses)
-        verdicts.append(found.verdict)
-        inside.append(found.drift.low <= drift <= found.drift.high)
         at = 8 * widths[-1]
         rate = found.recommend(at)
         truth = np.exp(first + drift * np.log(at / FIRST))
-        inside_at.append(rate.low <= truth <= rate.high)
-        reach.append((found.drift.high - found.drift.low) / 2)
-        ratio.append(found.drift.stderr / ideal_stderr(table, count, seeds))
-        error.append(found.drift.exponent - drift)
-    verdicts = np.array(verdicts)
-    shares = {name: float(np.mean(verdicts == name)) for name in VERDICTS}
-    wrong = shares["does not transfer"] if drift == 0 else shares["transfers"]
+        rho, low, high = plain_regression(widths, lrs, losses)
+        rows.append(
+            (
+                *(found.verdict == name for name in VERDICTS),
+                found.drift.low <= drift <= found.drift.high,
+                rate.low <= truth <= rate.high,
+                (found.drift.high - found.drift.low) / 2,
+                abs(found.drift.exponent - drift),
+                low <= drift <= high,
+                (high - low) / 2,
+                abs(rho - drift),
+            )
+        )
+    rows = np.array(rows, float)
+    share, middle = rows.mean(axis=0), np.median(rows, axis=0)
     return {
         "curve": curve,
         "drift": drift,
         "noise": noise,
         "seeds": seeds,
         "widths": count,
-        "wrong": wrong,
-        "cannot_judge": shares["cannot judge"],
-        "coverage": float(np.mean(inside)),
-        "coverage_at": float(np.mean(inside_at)),
-        "half_width": float(np.median(reach)),
-        "error": float(np.median(np.abs(error)) / 0.6745),
-        "over_ideal": float(np.median(ratio)),
+        "kind": kind,
+        "step": step / OCTAVE,
+        "wrong": float(share[1] if drift == 0 else share[0]),
+        "cannot_judge": float(share[2]),
+        "coverage": float(share[3]),
+        "coverage_at": float(share[4]),
+        "half_width": float(middle[5]),
+        "error": float(middle[6] / 0.6745),
+        "plain_coverage": float(share[7]),
+        "plain_half_width": float(middle[8]),
+        "plain_error": float(middle[9] / 0.6745),
     }
 
 
@@ -133,22 +202,32 @@ VERDICTS = ("transfers", "does not transfer", "cannot judge")
 
 
 def summary(cells: list[dict]) -> str:
-    """One line for each curve and noise: the worst cell, and means."""
-    head = f"{'curve':<10}{'noise':>7}{'wrong':>8}{'judged':>8}{'cover':>8}{'(min)':>7}"
-    lines = [head + f"{'at':>7}{'(min)':>7}{'width':>8}{'/ideal':>8}"]
-    for curve, noise in itertools.product(CURVES, NOISES):
-        own = [c for c in cells if c["curve"] == curve and c["noise"] == noise]
-        if not own:
-            continue
-        get = {key: np.array([c[key] for c in own]) for key in own[0] if key != "curve"}
+    """One line for each kind, step, curve and noise: worst cells, and means."""
+    head = f"{'kind':<10}{'step':>5} {'curve':<10}{'noise':>6}{'wrong':>7}{'judged':>8}"
+    head += f"{'cover':>7}{'(min)':>7}{'at':>7}{'(min)':>7}{'width':>8}{'1.96err':>8}"
+    lines = [head + f"{'plain: cover':>14}{'(min)':>7}{'width':>8}"]
+    groups = {}
+    for cell in cells:
+        key = cell["kind"], cell["step"], cell["curve"], cell["noise"]
+        groups.setdefault(key, []).append(cell)
+    for (kind, step, curve, noise), own in sorted(groups.items(), key=lambda x: _order(x[0])):
+        names = [name for name, value in own[0].items() if isinstance(value, float)]
+        get = {name: np.array([cell[name] for cell in own]) for name in names}
         lines.append(
-            f"{curve:<10}{noise:>7.3f}{get['wrong'].max():>8.2f}"
+            f"{kind:<10}{step:>5.2g} {curve:<10}{noise:>6.3f}{get['wrong'].max():>7.2f}"
             f"{1 - get['cannot_judge'].mean():>8.2f}"
-            f"{get['coverage'].mean():>8.3f}{get['coverage'].min():>7.2f}"
+            f"{get['coverage'].mean():>7.3f}{get['coverage'].min():>7.2f}"
             f"{get['coverage_at'].mean():>7.3f}{get['coverage_at'].min():>7.2f}"
-            f"{np.median(get['half_width']):>8.3f}{np.median(get['over_ideal']):>8.2f}"
+            f"{np.median(get['half_width']):>8.3f}{1.96 * np.median(get['error']):>8.3f}"
+            f"{get['plain_coverage'].mean():>14.3f}{get['plain_coverage'].min():>7.2f}"
+            f"{np.median(get['plain_half_width']):>8.3f}"
         )
     return "\n".join(lines)
+
+
+def _order(key):
+    kind, step, curve, noise = key
+    return KINDS.index(kind), step, list(CURVES).index(curve), noise
 
 
 def main() -> None:
@@ -158,17 +237,24 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--quick", action="store_true", help="tiny: does it run at all?")
     parser.add_argument("--every", type=int, default=1, help="only every so many cells")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--steps", nargs="+", type=float, default=[1.0, 0.5], help="in octaves")
+    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    grid = list(itertools.product(CURVES, DRIFTS, NOISES, SEEDS, COUNTS))
+    grid = itertools.product(args.kinds, args.steps, CURVES, DRIFTS, NOISES, SEEDS, COUNTS)
+    grid = [cell for cell in grid if cell[0] == "plain" or cell[5] > 1]  # kinds that need seeds
     draws = 2 if args.quick else args.draws
-    cells = [measure_cell(*cell, draws) for cell in (grid[:: 40 if args.quick else args.every])]
+    cells = [
+        measure_cell(*cell, draws, step * OCTAVE, kind, args.seed)
+        for kind, step, *cell in grid[:: 400 if args.quick else args.every]
+    ]
     print(summary(cells))
-    worst = max(cells, key=lambda cell: cell["wrong"])
     print(f"{len(cells)} cells of {draws} draws, {time.perf_counter() - start:.0f} s")
-    print("worst cell:", worst)
-    record = {"benchmark": "transfer_verdicts", "draws": draws, "cells": cells}
+    for name, worst in (("wrong", max), ("coverage", min), ("coverage_at", min)):
+        print(f"worst {name}:", worst(cells, key=lambda cell, name=name: cell[name]))
+    record = {"benchmark": "transfer_verdicts", "draws": draws, "seed": args.seed, "cells": cells}
     record["versions"] = files.versions()
     path = args.out / "benchmark_transfer_verdicts.json"
     path.write_text(files.to_json(record) + "\n", encoding="utf-8")

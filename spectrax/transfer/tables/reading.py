@@ -3,6 +3,7 @@
 import csv
 import math
 import pathlib
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -45,9 +46,10 @@ def read_runs(path: str) -> Runs:
 
     Columns are separated by commas, semicolons or tabs. Either one row for each run, with columns
     for width, learning rate, loss, and perhaps seed, under the names that are common; or one row
-    for each width, with the learning rates in the header. A loss that is empty, nan, inf, or
-    "diverged" is a divergence. Rows may come in any order, other columns are ignored. Rates of its
-    own for each width need the first form: an empty cell of the second is a divergence too.
+    for each width, or for each of its seeds in turn, with the learning rates in the header. A loss
+    that is empty, nan, inf, or "diverged" is a divergence. Rows may come in any order, other
+    columns are ignored. Rates of its own for each width need the first form: an empty cell of the
+    second is a divergence too.
 
     Args:
         path: of the file.
@@ -145,14 +147,15 @@ def _long(path, header, body, columns) -> Runs:
 def _wide(path, rows) -> Runs:
     line, header = rows[0]
     rates = [_quantity(path, line, "learning rate", cell) for cell in header[1:]]
-    runs = []
+    runs, seeds, rows_of = [], [], Counter()
     for line, row in rows[1:]:
         width = _quantity(path, line, "width", row[0])
-        runs += [
-            (width, rate, _loss(path, line, cell))
-            for rate, cell in zip(rates, row[1:], strict=True)
-        ]
-    return Runs(*np.array(runs).T, None, "learning rates in the header")
+        losses = [_loss(path, line, cell) for cell in row[1:]]
+        runs += [(width, rate, loss) for rate, loss in zip(rates, losses, strict=True)]
+        seeds += [rows_of[width]] * len(rates)
+        rows_of[width] += 1
+    seeds = np.array(seeds) if max(rows_of.values()) > 1 else None
+    return Runs(*np.array(runs).T, seeds, "learning rates in the header")
 
 
 def _quantity(path, line: int, what: str, cell: str) -> float:
