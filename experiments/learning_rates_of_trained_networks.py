@@ -88,7 +88,11 @@ def table(settings: dict, parameterization: str, first_seed: int) -> np.ndarray:
 
 
 def draw(settings: dict, losses: dict, found: dict):
-    """Losses of each parameterization with their optima; the optima against width."""
+    """Losses of each parameterization with their optima; the optima against width.
+
+    Points are means over seeds as the verdict takes them (of logarithms where noise is a part of
+    the loss), bars their standard errors.
+    """
     import matplotlib.pyplot as plt
 
     widths, rates = settings["widths"], np.array(settings["rates"])
@@ -97,8 +101,9 @@ def draw(settings: dict, losses: dict, found: dict):
         fig, axes = plt.subplots(1, 3, figsize=(9.6, 3.1))
         for ax, (name, title) in zip(axes, PARAMETERIZATIONS.items(), strict=False):
             for k, (width, color) in enumerate(zip(widths, colors, strict=True)):
-                mean, stderr = losses[name][k].mean(-1), _stderr(losses[name][k])
-                ax.errorbar(rates, mean, stderr, fmt="o-", ms=2.5, lw=1.1, color=color, label=width)
+                mean = found[name].curves[k].loss
+                error = mean * _stderr(np.log(losses[name][k]))
+                ax.errorbar(rates, mean, error, fmt="o-", ms=2.5, lw=1.1, color=color, label=width)
             best = found[name].optimal_lr, found[name].optimal_loss
             ax.scatter(*best, s=34, facecolor="white", edgecolor=colors, linewidth=1.4, zorder=4)
             lowest = np.stack(list(losses.values())).mean(-1).min()

@@ -9,7 +9,9 @@ from scipy import special
 from spectrax.transfer.tables.runs import Curve
 from spectrax.transfer.tables.valley import Minima, Optimum, least_error, weights
 
-SAME_SIDE = 3.0  # models of neighbouring degree err on the same side: their spread is too small
+# Corners between two rates are not seen: the optima of all widths may lie a quarter of the spacing
+# to either side of those of smooth curves. Evenly, in units of the spacing.
+CORNER = 1 / np.sqrt(48)
 EXCESS = 0.05  # probability of a scatter about the line below which errors are taken for too small
 
 
@@ -91,7 +93,8 @@ def drift_of(
     else:  # no model fits all widths: each has its own mean
         p, x = np.ones(1), np.array([[optima[k].x] for k in kept])
         variance = own
-    together = SAME_SIDE**2 * float(np.mean(shape - floor))
+    spacing = np.array([optima[k].spacing for k in kept])
+    together = float(np.mean(shape - floor + (CORNER * spacing) ** 2))
     return fit_line(logs, x, p, variance, own, freedom, together)
 
 

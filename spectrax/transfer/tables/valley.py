@@ -3,7 +3,7 @@ r"""Where a curve of loss against learning rate is lowest, and how well that is 
 Every polynomial of second or third degree through every stretch of neighbouring rates around the
 lowest loss is a model of the valley. Models are weighed by what they explain and what they need,
 
-$$ p \propto \exp\big[-\tfrac12\big(\chi^2 + 2k + 4 N_{\rm cut}\big)\big], $$
+$$ p \propto \exp\big[-\tfrac12\big(\chi^2 + 2k + 6 N_{\rm cut}\big)\big], $$
 
 with k parameters and $N_{\rm cut}$ rates left out (Jay and Neil, arXiv:2008.01069). The optimum is
 the mean of their minima; its variance is the mean of their variances, which is noise, plus the
@@ -72,7 +72,7 @@ class Minima(NamedTuple):
         variance: of `x`, from noise, and from where between two rates divergence begins.
         noise: the part of `variance` that is noise, independent from run to run.
         among: the same as the seeds have it, each of which has an optimum of its own; 0 if unknown.
-        score: $\chi^2 + 2k + 4 N_{\rm cut}$; +inf where the model is impossible.
+        score: $\chi^2 + 2k + 6 N_{\rm cut}$; +inf where the model is impossible.
         kind: as in `Optimum`.
         loss, loss_variance, curvature: at `x`.
         first: whether no earlier model is the same polynomial on the same rates.

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-
 import spectrax as sx
 from experiments.benchmarks.transfer_verdicts import measure_cell
 from spectrax.transfer.tables.answer import transfer_runs
