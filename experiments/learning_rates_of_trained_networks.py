@@ -116,7 +116,9 @@ def draw(settings: dict, losses: dict, found: dict):
         axes[2].set(xlabel="width $N$", ylabel=r"best learning rate $\eta^*$")
         axes[2].set_xticks(widths, [f"{width}" for width in widths])
         axes[2].minorticks_off()
-        axes[2].legend(loc="lower left")
+        low, high = axes[2].get_ylim()
+        axes[2].set_ylim(low * (low / high) ** 0.6, high)  # room for the legend
+        axes[2].legend(loc="lower left", fontsize="x-small")
         fig.draw_without_rendering()
     plt.close(fig)
     return fig
@@ -133,8 +135,8 @@ def _optima(ax, found, color, marker, title: str) -> None:
     factor = np.exp(np.where(np.isfinite(error), error, 0.0))
     best = found.optimal_lr
     bars = [best - best / factor, best * factor - best]
-    label = rf"{title}: $\rho = {found.drift.exponent:.2f} \pm {found.drift.stderr:.2f}$"
-    label += f",\n{found.verdict}"
+    label = f"{title}: {found.verdict},\n"
+    label += rf"$\rho = {found.drift.exponent:.2f} \pm {found.drift.stderr:.2f}$"
     ax.errorbar(found.widths, best, bars, fmt=marker, ms=4, capsize=2, color=color, label=label)
     grid = np.geomspace(found.widths[0], found.widths[-1], 40)
     fit = [found.recommend(width) for width in grid]

@@ -9,9 +9,9 @@ from scipy import special
 from spectrax.transfer.tables.runs import Curve
 from spectrax.transfer.tables.valley import Minima, Optimum, least_error, weights
 
-# Corners between two rates are not seen: the optima of all widths may lie a quarter of the spacing
-# to either side of those of smooth curves. Evenly, in units of the spacing.
-CORNER = 1 / np.sqrt(48)
+# Of the spacing. Corners between two rates are not seen, so that the optima of all widths may lie
+# a third of the spacing (two standard deviations) to one side of those of smooth curves.
+CORNER = 1 / 6
 EXCESS = 0.05  # probability of a scatter about the line below which errors are taken for too small
 
 

@@ -65,7 +65,8 @@ def _asymptote(widths, losses, errors) -> float | None:
     start = (losses[-1] - 0.3 * fall, 1.3 * fall, 0.5)
     bounds = ([-np.inf, 0.0, 0.05], [np.inf, np.inf, 5.0])
     try:
-        found, _ = curve_fit(law, widths, losses, start, bounds=bounds)
+        found, _ = curve_fit(law, widths, losses, start, errors, bounds=bounds)
     except RuntimeError:
         return None
-    return None if found[2] < 0.051 or found[2] > 4.99 else float(found[0])
+    clear = 0.051 < found[2] < 4.99 and found[0] < losses[-1]  # a limit lies below what it limits
+    return float(found[0]) if clear else None

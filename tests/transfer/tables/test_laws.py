@@ -1,0 +1,134 @@
+"""What errors, costs and bounds of a table must obey, broken by one wrong sign or bound."""
+
+import numpy as np
+import pytest
+
+import spectrax as sx
+from experiments.benchmarks.transfer_verdicts import CURVES, make_table
+
+WIDTHS = np.array([64.0, 128.0, 256.0, 512.0])
+LRS = 2.0 ** np.arange(-10.0, 1.0)
+
+
+def parabolas(best, depth=1.0, gain=4.0):
+    """Exact parabolas in log2 of the rate about `best`, (widths, rates)."""
+    fall = gain * (WIDTHS[:, None] / 64) ** -0.5
+    return depth * (np.log2(LRS) - np.asarray(best)[:, None]) ** 2 + 2 + fall
+
+
+def judged(best, noise=0.0, seeds=1, seed=0, **options):
+    losses = parabolas(best, **options)[..., None]
+    rng = np.random.default_rng(seed)
+    return sx.transfer_gaps(WIDTHS, LRS, losses + noise * rng.normal(size=(4, 11, seeds)))
+
+
+def test_corners_between_rates_are_allowed_for():
+    """Exact tables of a curve with a corner that no rate sees: the rate to use is biased."""
+    rng, inside, reach = np.random.default_rng(0), [], []
+    for _ in range(25):
+        widths, lrs, losses, first = make_table(rng, "wall", 0.0, 5e-3, 3, 4)
+        rate = sx.transfer_gaps(widths, lrs, losses).recommend(64)
+        inside.append(rate.low <= np.exp(first) <= rate.high)
+        reach.append(rate.high / rate.low)
+    assert np.mean(inside) >= 0.9 and np.median(reach) < 2.2
+
+
+@pytest.mark.parametrize("curve", ["wall", "morse", "hyperbola", "cliff"])
+def test_curves_between_rates_are_no_drift(curve):
+    """Without noise what is left are grids that lie differently about each optimum."""
+    rng, inside = np.random.default_rng(1), []
+    for drift in -rng.random(16):
+        widths, lrs, losses, _ = make_table(rng, curve, drift, 1e-5, 1, 4)
+        found = sx.transfer_gaps(widths, lrs, losses).drift
+        inside.append(found.low <= drift <= found.high)
+    assert np.mean(inside) >= 0.9 and CURVES[curve](0.0) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_optima_off_the_line_widen_the_interval():
+    jitter = np.array([0.6, -0.9, 0.7, -0.4])
+    found = judged(-5.0 + jitter).drift
+    logs = np.log(WIDTHS)
+    rest = np.log(2) * (jitter - np.polyval(np.polyfit(logs, jitter, 1), logs))
+    truth = np.sqrt(np.sum(rest**2) / 2 / np.sum((logs - logs.mean()) ** 2))
+    assert found.stderr == pytest.approx(truth, rel=0.02) and found.freedom == 2
+    assert found.scale > 1 and found.residual == pytest.approx(np.sqrt(np.mean(rest**2)), rel=0.02)
+    assert judged(-5.0 + jitter).verdict == "cannot judge"
+
+
+def test_three_rates_know_an_optimum_to_a_part_of_their_spacing():
+    lrs = 2.0 ** np.arange(-6.0, -3.0)
+    losses = (np.log2(lrs) + 4.8) ** 2 + 1 + 1 / WIDTHS[:, None]
+    found = sx.transfer_gaps(WIDTHS, lrs, losses)
+    errors = np.sqrt([optimum.variance for optimum in found.optima])
+    np.testing.assert_allclose(errors, np.log(2) / np.sqrt(12), rtol=0.01)
+
+
+def test_divergence_between_two_rates_leaves_the_optimum_anywhere_between():
+    """A curve that falls until it diverges: the middle, and the error of an even distribution."""
+    losses = np.where(LRS > 2.0**-4.5, np.inf, -np.log2(LRS))
+    found = sx.transfer_gaps(WIDTHS, LRS, np.tile(losses, (4, 1)) + 1 / WIDTHS[:, None])
+    np.testing.assert_allclose(np.log2(found.optimal_lr), -4.5, atol=0.02)
+    errors = np.sqrt([optimum.variance for optimum in found.optima])
+    np.testing.assert_allclose(errors, np.log(2) / np.sqrt(12), rtol=0.02)
+
+
+def test_costs_and_gains_scatter_as_their_errors_say():
+    best, z_gain, z_cost = -5.0 - 0.5 * np.arange(4), [], []
+    for seed in range(40):
+        found = judged(best, noise=0.2, seeds=2, seed=seed).cost
+        gain = 4 * ((WIDTHS[:-1] / 64) ** -0.5 - (512 / 64) ** -0.5)
+        z_gain.append((found.gain - gain) / found.gain_stderr)
+        z_cost.append(((found.loss - (best[:-1] - best[-1]) ** 2) / found.stderr)[0])
+    assert 0.75 < np.std(z_gain) < 1.25
+    assert 0.3 < np.sqrt(np.mean(np.square(z_cost))) < 1.3
+    exact = judged([-5.0, -5.0, -5.0, -5.0], noise=0.2, seeds=2).cost
+    assert (exact.stderr > 0.02).all()
+
+
+def test_keeping_the_narrow_rate_loses_what_the_widest_network_says():
+    found = judged([-3.0, -3.5, -4.0, -4.5])
+    assert found.recommend(512).lost == pytest.approx(found.cost.loss[0], abs=0.02)
+    asymmetric = np.where(np.log2(LRS) > -4.5, 3.0, 1.0)  # steeper above the optimum
+    losses = parabolas([-3.0, -3.5, -4.0, -4.5]) * 1.0
+    losses[-1] = 2 + asymmetric * (np.log2(LRS) + 4.5) ** 2
+    assert sx.transfer_gaps(WIDTHS, LRS, losses).recommend(512).lost == pytest.approx(
+        6.75, rel=0.15
+    )
+
+
+def test_little_cost_beside_the_gain_transfers():
+    """A drift that may be more than 1/8, but is less than 1/4: what it costs decides."""
+    best = -5.0 + 0.123 * np.arange(4)
+    for gain, verdict in ((8.0, "transfers"), (1e-6, "cannot judge")):
+        found = judged(best, 0.05, gain=gain)
+        assert 1 / 8 < found.drift.high < 1 / 4 and found.verdict == verdict
+    assert judged(best + 0.13 * np.arange(4), 0.05, gain=8.0).verdict == "does not transfer"
+
+
+def test_noise_rarely_makes_a_drift():
+    verdicts = [judged([-5.0] * 4, 0.5, 1, seed, depth=0.5).verdict for seed in range(60)]
+    assert verdicts.count("does not transfer") <= 3
+    assert verdicts.count("cannot judge") >= 10
+
+
+def test_a_bound_where_the_others_do_not_expect_it_cannot_be_judged():
+    losses = parabolas([-4.0, -4.0, -4.0, -12.0])
+    found = sx.transfer_gaps(WIDTHS, LRS, losses)
+    assert found.verdict == "cannot judge" and "do not expect it" in found.reason
+
+
+def test_bounds_that_allow_no_drift_at_all_decide_nothing():
+    """Two optima known, two at least as high as the highest rate: a drift, but how large?"""
+    found = judged([-2.0, -0.6, 0.8, 2.0])
+    assert found.at_end.tolist() == [False, False, True, True]
+    assert found.verdict == "does not transfer" and "at least" in found.reason
+    noisy = judged([-0.4, -0.2, 0.8, 2.0], noise=0.6, depth=0.3)
+    assert noisy.at_end.any() and noisy.verdict == "cannot judge"
+
+
+def test_losses_that_do_not_fall_have_no_limit():
+    flat = judged([-5.0] * 4, noise=0.05, gain=1e-3).measures
+    assert flat.asymptotic_loss is None and "falling power law" in flat.reason
+    falling = judged([-5.0] * 4).measures
+    assert falling.asymptotic_loss == pytest.approx(2.0, abs=0.05)
+    assert falling.fit_error < 1e-6 and falling.extrapolation_loss < 1e-3
