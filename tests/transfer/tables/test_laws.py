@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import spectrax as sx
-from experiments.benchmarks.transfer_verdicts import CURVES, make_table
+from experiments.benchmarks.transfer_verdicts import CURVES, OCTAVE, make_table, measure_cell
 
 WIDTHS = np.array([64.0, 128.0, 256.0, 512.0])
 LRS = 2.0 ** np.arange(-10.0, 1.0)
@@ -22,15 +22,19 @@ def judged(best, noise=0.0, seeds=1, seed=0, **options):
     return sx.transfer_gaps(WIDTHS, LRS, losses + noise * rng.normal(size=(4, 11, seeds)))
 
 
-def test_corners_between_rates_are_allowed_for():
-    """Exact tables of a curve with a corner that no rate sees: the rate to use is biased."""
-    rng, inside, reach = np.random.default_rng(0), [], []
-    for _ in range(25):
-        widths, lrs, losses, first = make_table(rng, "wall", 0.0, 5e-3, 3, 4)
-        rate = sx.transfer_gaps(widths, lrs, losses).recommend(64)
-        inside.append(rate.low <= np.exp(first) <= rate.high)
-        reach.append(rate.high / rate.low)
-    assert np.mean(inside) >= 0.9 and np.median(reach) < 2.2
+def test_the_rate_to_use_allows_for_what_lies_between_the_rates():
+    """All grids lie alike about their optima, so that all optima are wrong by the same amount."""
+    found = measure_cell("shoulder", -0.5, 0.02, 5, 6, 12, OCTAVE / 2, "shifted", seed=21)
+    assert found["coverage_at"] >= 0.8
+
+
+def test_optima_in_like_places_of_their_grids_have_like_errors():
+    """Errors that all optima share are no drift; those of grids that lie differently are."""
+    errors = []
+    for drift in (-1.0, -0.6):
+        table = make_table(np.random.default_rng(0), "morse", drift, 1e-5, 1, 4)
+        errors.append(sx.transfer_gaps(*table[:3]).drift.stderr)
+    assert errors[1] > 2 * errors[0]
 
 
 @pytest.mark.parametrize("curve", ["wall", "morse", "hyperbola", "cliff"])
@@ -70,6 +74,27 @@ def test_divergence_between_two_rates_leaves_the_optimum_anywhere_between():
     np.testing.assert_allclose(np.log2(found.optimal_lr), -4.5, atol=0.02)
     errors = np.sqrt([optimum.variance for optimum in found.optima])
     np.testing.assert_allclose(errors, np.log(2) / np.sqrt(12), rtol=0.02)
+
+
+def test_an_optimum_or_a_divergence_before_it_whichever_comes_first():
+    """A parabola whose minimum lies 0.4 of a step beyond the last rate, the next one diverges."""
+    losses = np.where(LRS > 2.0**-4.5, np.inf, (np.log2(LRS) + 4.6) ** 2)
+    found = sx.transfer_gaps(WIDTHS, LRS, np.tile(losses, (4, 1)) + 1 / WIDTHS[:, None])
+    u = np.linspace(0.0, 1.0, 100_001)  # where divergence begins
+    np.testing.assert_allclose(
+        np.log2(found.optimal_lr), -5 + np.mean(np.minimum(u, 0.4)), atol=0.01
+    )
+    errors = np.log(2) * np.std(np.minimum(u, 0.4))
+    np.testing.assert_allclose([np.sqrt(x.variance) for x in found.optima], errors, rtol=0.05)
+
+
+def test_errors_of_optima_hold_what_the_shape_leaves_open():
+    rng, z = np.random.default_rng(2), []
+    for _ in range(10):
+        widths, lrs, losses, first = make_table(rng, "morse", 0.0, 1e-4, 1, 4)
+        found = sx.transfer_gaps(widths, lrs, losses)
+        z.append((np.log(found.optimal_lr) - first) / np.sqrt([x.variance for x in found.optima]))
+    assert 0.1 < np.sqrt(np.mean(np.square(z))) < 2
 
 
 def test_costs_and_gains_scatter_as_their_errors_say():

@@ -151,6 +151,16 @@ def test_widths_have_noise_of_their_own():
     np.testing.assert_allclose(found.sigma, sigma, rtol=0.35)
 
 
+def test_the_variance_of_few_runs_is_right_on_average():
+    """Five rates, two seeds: of three differences at the better rates the shift takes one."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(40):
+        losses = (np.log2(LRS[2:7])[:, None] + 5) ** 2 + 10 + rng.normal(size=(4, 5, 2)) / 100
+        runs = np.broadcast_arrays(WIDTHS[:, None, None], LRS[2:7, None], losses, np.arange(2))
+        found.append(noise_of(curves_of(*(x.ravel() for x in runs))).sigma ** 2)
+    np.testing.assert_allclose(np.mean(found), 1e-4, rtol=0.2)
+
+
 def test_seeds_and_runs_have_one_length():
     runs = runs_of(valleys())
     with pytest.raises(ValueError, match=r"`seeds` must have one entry for each run.* \(3,\)"):
