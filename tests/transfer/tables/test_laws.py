@@ -65,6 +65,7 @@ def test_three_rates_know_an_optimum_to_a_part_of_their_spacing():
     found = sx.transfer_gaps(WIDTHS, lrs, losses)
     errors = np.sqrt([optimum.variance for optimum in found.optima])
     np.testing.assert_allclose(errors, np.log(2) / np.sqrt(12), rtol=0.01)
+    assert (found.cost.stderr > 0.05).all()  # the optima may lie elsewhere, and noise is nothing
 
 
 def test_divergence_between_two_rates_leaves_the_optimum_anywhere_between():
@@ -99,7 +100,7 @@ def test_errors_of_optima_hold_what_the_shape_leaves_open():
 
 def test_costs_and_gains_scatter_as_their_errors_say():
     best, z_gain, z_cost = -5.0 - 0.5 * np.arange(4), [], []
-    for seed in range(40):
+    for seed in range(24):
         found = judged(best, noise=0.2, seeds=2, seed=seed).cost
         gain = 4 * ((WIDTHS[:-1] / 64) ** -0.5 - (512 / 64) ** -0.5)
         z_gain.append((found.gain - gain) / found.gain_stderr)
@@ -130,10 +131,17 @@ def test_little_cost_beside_the_gain_transfers():
     assert judged(best + 0.13 * np.arange(4), 0.05, gain=8.0).verdict == "does not transfer"
 
 
+def test_little_cost_excuses_no_drift_of_a_quarter():
+    """Shallow valleys cost nothing within these widths; that says nothing on wider ones."""
+    found = [judged([-5.0] * 4, 0.12, 1, seed, depth=0.1, gain=20.0) for seed in range(8)]
+    open_ = [x for x in found if max(map(abs, x.drift.interval(0.99))) > 1 / 4]
+    assert len(open_) >= 3 and all(x.verdict != "transfers" for x in open_)
+
+
 def test_noise_rarely_makes_a_drift():
-    verdicts = [judged([-5.0] * 4, 0.5, 1, seed, depth=0.5).verdict for seed in range(60)]
-    assert verdicts.count("does not transfer") <= 3
-    assert verdicts.count("cannot judge") >= 10
+    verdicts = [judged([-5.0] * 4, 0.5, 1, seed, depth=0.5).verdict for seed in range(24)]
+    assert verdicts.count("does not transfer") <= 1
+    assert verdicts.count("cannot judge") >= 3
 
 
 def test_a_bound_where_the_others_do_not_expect_it_cannot_be_judged():

@@ -86,6 +86,15 @@ def test_seeds_with_optima_of_their_own_widen_the_interval():
     assert all(10 < x.freedom < 30 for x in found if x.scale == 1)  # 12 differences of seeds
 
 
+def test_seeds_without_optima_of_their_own_do_not_widen_the_interval():
+    ratios = []
+    for seed in range(8):
+        losses = valleys(noise=0.2, seeds=3, seed=seed)
+        paired, blind = sx.transfer_gaps(WIDTHS, LRS, losses), transfer_runs(*runs_of(losses)[:3])
+        ratios.append(paired.drift.stderr / blind.drift.stderr)
+    assert 0.9 < np.mean(ratios) < 1.25
+
+
 def test_a_missing_run_does_not_shift_its_rate():
     losses = valleys(noise=0.01) + 5 * np.arange(4)  # seeds far apart
     runs = np.array(runs_of(losses))
@@ -167,6 +176,7 @@ def test_seeds_and_runs_have_one_length():
         transfer_runs(*runs[:3], np.arange(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["shifted", "relative", "wandering"])
 def test_tables_with_seeds_of_every_kind_are_judged_rightly(kind):
     cells = [measure_cell("bowl", rho, 0.02, 3, 4, 10, kind=kind, seed=3) for rho in (0.0, -0.5)]
