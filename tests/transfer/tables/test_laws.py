@@ -133,7 +133,7 @@ def test_little_cost_beside_the_gain_transfers():
 
 def test_little_cost_excuses_no_drift_of_a_quarter():
     """Shallow valleys cost nothing within these widths; that says nothing on wider ones."""
-    found = [judged([-5.0] * 4, 0.12, 1, seed, depth=0.1, gain=20.0) for seed in range(8)]
+    found = [judged([-5.0] * 4, 0.2, 1, seed, depth=0.1, gain=20.0) for seed in range(8)]
     open_ = [x for x in found if max(map(abs, x.drift.interval(0.99))) > 1 / 4]
     assert len(open_) >= 3 and all(x.verdict != "transfers" for x in open_)
 
