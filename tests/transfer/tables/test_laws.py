@@ -125,7 +125,7 @@ def test_keeping_the_narrow_rate_loses_what_the_widest_network_says():
 def test_little_cost_beside_the_gain_transfers():
     """A drift that may be more than 1/8, but is less than 1/4: what it costs decides."""
     best = -5.0 + 0.123 * np.arange(4)
-    for gain, verdict in ((8.0, "transfers"), (1e-6, "cannot judge")):
+    for gain, verdict in ((8.0, "transfers"), (1.0, "cannot judge"), (1e-6, "cannot judge")):
         found = judged(best, 0.05, gain=gain)
         assert 1 / 8 < found.drift.high < 1 / 4 and found.verdict == verdict
     assert judged(best + 0.13 * np.arange(4), 0.05, gain=8.0).verdict == "does not transfer"
