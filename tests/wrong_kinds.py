@@ -4,6 +4,7 @@ As a script it prints what each of them raised, in JSON.
 """
 
 import json
+import types
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ RATES = dict(alpha=4.0, nu=2.0, eta=0.05, gamma0=4.0)
 MODEL = sx.DeepLinear(1, 2, **RATES)
 UNLEARNING = sx.AntiHebbian(2, dt=0.1, mu=0.0, kappa=1.0)
 SOLUTION = sx.solve(UNLEARNING)  # compiles quickly
+KERNEL = types.SimpleNamespace(model=MODEL, weights=None)  # looks like a solution, unsolved
 SPIKES = sx.SymmetricSpikes([[1.0]], [[0.0]], [[2.0]])
 LAW = sx.MarchenkoPastur(1.0)
 
@@ -74,6 +76,7 @@ CALLS = {
     "compress a solution": (lambda: sx.compress(SOLUTION), "weights", "a Solution"),
     "Krylov": (lambda: sx.krylov(MODEL, 0, 1), "solution", "a DeepLinear"),
     "sharpness of a model": (lambda: sx.ntk_top(MODEL, 1), "solution", "a DeepLinear"),
+    "text for a step of the kernel": (lambda: sx.ntk_top(KERNEL, "a"), "step", "'a'"),
     "path of a model": (lambda: sx.ntk_path(MODEL), "solution", "a DeepLinear"),
     "law of a model": (lambda: sx.ntk_law(MODEL, 1), "solution", "a DeepLinear"),
     "no tangent kernel": (
@@ -102,6 +105,15 @@ CALLS = {
     "symmetric": (lambda: sx.SymmetricSpikes([[1.0]], [[0.0]], "a"), "K", "'a'"),
     "location": (lambda: sx.location("a", 1.0), "strength", "'a'"),
     "product": (lambda: sx.one_step_outputs("a", 1.0, 1.0), "nu", "'a'"),
+    "exponent": (lambda: sx.Parameterization("a"), "output_exponent", "'a'"),
+    "no exponent": (lambda: sx.Parameterization(0.5, None), "lr_exponent", "None"),
+    "infinite exponent": (lambda: sx.Parameterization(0.5, np.inf), "lr_exponent", "inf"),
+    "text for a weight": (lambda: sx.top_eigenvalues("a"), "W", "'a'"),
+    "list for a weight": (lambda: sx.top_eigenvalues([1.0, 2.0]), "W", "an array of shape (2,)"),
+    "number for a file": (lambda: sx.open_checkpoint(3), "path", "3"),
+    "number for files": (lambda: sx.find_snapshots(3), "paths", "3"),
+    "a number among files": (lambda: sx.find_snapshots(["a", 3]), "paths", "3"),
+    "one file for several": (lambda: sx.find_snapshots("a.npz"), "paths", "'a.npz'"),
     "array of text": (lambda: sx.Semicircle(np.array(["a", "b"])), "sigma", "an array of shape"),
 }
 

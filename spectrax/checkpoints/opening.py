@@ -1,12 +1,14 @@
 """Which reader a path needs, and the order of several."""
 
 import dataclasses
+import os
 import pathlib
 import re
 from collections.abc import Iterable
 
 import numpy as np
 
+from spectrax import _check
 from spectrax.checkpoints.base import Checkpoint, CheckpointError, reading
 from spectrax.checkpoints.files import open_msgpack, open_npz, open_safetensors
 from spectrax.checkpoints.folders import heads_beside, open_sharded, weights_in
@@ -36,6 +38,7 @@ def open_checkpoint(path: str | pathlib.Path) -> Checkpoint:
 
     Raises:
         CheckpointError: one sentence: not there, unknown, broken, or a library is missing.
+        ValueError: `path` is no path.
 
     Examples:
         >>> import tempfile, pathlib, numpy as np, spectrax
@@ -46,7 +49,7 @@ def open_checkpoint(path: str | pathlib.Path) -> Checkpoint:
         ...     checkpoint.select(), checkpoint.read("hidden").shape
         (['hidden'], (64, 32))
     """
-    path = pathlib.Path(path)
+    path = _path("path", path)
     with reading(path):
         if path.is_dir():
             inside = weights_in(path)
@@ -73,9 +76,14 @@ def find_snapshots(paths: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
 
     Returns:
         Files and folders, those of one folder by number.
+
+    Raises:
+        ValueError: `paths` is no list of paths.
     """
+    if isinstance(paths, str | os.PathLike) or not isinstance(paths, Iterable):
+        raise ValueError(f"Argument `paths` must be a list of paths, got {_check.named(paths)}.")
     found: list[pathlib.Path] = []
-    for path in map(pathlib.Path, paths):
+    for path in (_path("paths", path) for path in paths):
         try:
             inside = [x for x in path.iterdir() if x.is_dir() and re.search(r"\d+$", x.name)]
         except OSError:
@@ -83,6 +91,14 @@ def find_snapshots(paths: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
         numbered = inside and not (path / "_METADATA").exists() and weights_in(path) is None
         found += sorted(inside, key=lambda x: number_of(x)) if numbered else [path]
     return found
+
+
+def _path(name: str, value) -> pathlib.Path:
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(
+            f"Argument `{name}` must be a path of a file or folder, got {_check.named(value)}."
+        )
+    return pathlib.Path(value)
 
 
 def number_of(path: pathlib.Path) -> float:

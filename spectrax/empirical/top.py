@@ -1,5 +1,7 @@
 """Largest eigenvalues of W^T W for a plain array W."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ from spectrax import _check
 DENSE = 1500  # below this dimension all singular values cost less than an iteration
 
 
-def top_eigenvalues(W: Float[Array, "n m"], count: int = 1) -> Float[Array, " count"]:
+def top_eigenvalues(W: Float[Array | np.ndarray, "n m"], count: int = 1) -> Float[Array, " count"]:
     """Largest eigenvalues of W^T W (squared singular values of W), descending.
 
     Small matrices by their singular values; large ones matrix-free, by products with W and W^T
@@ -25,7 +27,8 @@ def top_eigenvalues(W: Float[Array, "n m"], count: int = 1) -> Float[Array, " co
         The eigenvalues.
 
     Raises:
-        ValueError: if `count` exceeds the smaller dimension.
+        ValueError: one sentence naming the argument and its value, also if `count` exceeds the
+            smaller dimension.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -33,7 +36,15 @@ def top_eigenvalues(W: Float[Array, "n m"], count: int = 1) -> Float[Array, " co
         >>> top_eigenvalues(jnp.diag(jnp.array([1.0, 3.0, 2.0])), 2).tolist()
         [9.0, 4.0]
     """
-    count = _check.integer("count", count, 1, min(W.shape))
+    W = _check.number("W", W)
+    if W.ndim != 2:
+        raise ValueError(f"Argument `W` must be a matrix, got an array of shape {W.shape}.")
+    return _top(W, _check.integer("count", count, 1, min(W.shape)))
+
+
+@functools.partial(jax.jit, static_argnames="count")
+def _top(W: Float[Array, "n m"], count: int) -> Float[Array, " count"]:
+    """Of an array that is known to be a matrix."""
     if min(W.shape) < max(DENSE, 5 * (count + 4)):
         return jnp.linalg.svd(W, compute_uv=False)[:count] ** 2
     W = W if W.shape[1] <= W.shape[0] else W.T
@@ -41,6 +52,3 @@ def top_eigenvalues(W: Float[Array, "n m"], count: int = 1) -> Float[Array, " co
     start = np.random.default_rng(0).normal(size=(W.shape[1], count + 4))
     values, _, _ = lobpcg_standard(lambda x: W.T @ (W @ x), jnp.asarray(start, W.dtype), m=100)
     return values[:count]
-
-
-top_eigenvalues = jax.jit(top_eigenvalues, static_argnames="count")

@@ -4,7 +4,7 @@ import equinox as eqx
 import numpy as np
 from jax.typing import ArrayLike
 
-from spectrax import _show
+from spectrax import _check, _show
 
 
 class Parameterization(eqx.Module):
@@ -13,6 +13,9 @@ class Parameterization(eqx.Module):
     Args:
         output_exponent: a; 1/2 in maximal-update (µP), 0 in NTK parameterization.
         lr_exponent: b; 0 in both.
+
+    Raises:
+        ValueError: one sentence naming the argument and its value.
 
     Examples:
         >>> from spectrax import mup
@@ -26,6 +29,10 @@ class Parameterization(eqx.Module):
     lr_exponent: ArrayLike = 0.0
 
     __repr__ = _show.one_line
+
+    def __check_init__(self):
+        _check.finite("output_exponent", self.output_exponent)
+        _check.finite("lr_exponent", self.lr_exponent)
 
     def gamma(self, gamma0, nu):
         r"""Output multiplier $\gamma$ at width ratio $\nu$."""
