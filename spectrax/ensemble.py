@@ -132,7 +132,7 @@ def simulate(
     trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
     if kernel is not None and not hasattr(model, "tangent_kernel"):
         raise ValueError(f"Argument `kernel` must be None for this model, got {kernel!r}.")
-    layers = tuple(name for name, _ in model.task().plan().spikes)
+    layers = tuple(name for name, _ in model.plan().spikes)
     runs = []
     for seed, seed_key in enumerate(jax.random.split(key, num_seeds)):
         asked = (layers, num_top, all_eigenvalues, kernel)
@@ -155,7 +155,7 @@ def _run(model, trainer: Trainer, key, stops, layers, num_top, everything, kerne
     """One network, trained from stop to stop."""
     network, tops, sharp = _start(trainer, key), {}, {}
     names = list(layers)
-    symmetric = any(record.name.endswith(".both") for record in model.task().plan().records)
+    symmetric = any(record.name.endswith(".both") for record in model.plan().records)
     extreme = _both_ends if symmetric else top_eigenvalues
     spectra: dict[str, Any] = {}
     for stop in sorted(set(stops)):
@@ -211,7 +211,7 @@ def _collect(model: AbstractDMFT, runs: list[dict], stops, size: int) -> Ensembl
 
     numbers = [{k: run[k] for k in ("top", "sharpness", "grams", "seen")} for run in runs]
     found = jax.tree.map(estimate, *numbers)
-    plan, seen = model.task().plan(), found["seen"]
+    plan, seen = model.plan(), found["seen"]
     kernels = (
         tuple(None if name is None else found["grams"][name] for name in names)
         for names in layer_records(plan)

@@ -18,7 +18,7 @@ def _operator(model, trainer: Trainer, network: Network, key: PRNGKeyArray, kern
     sizes = dict(trainer.sizes)
     ops = FiniteOps(sizes, key, network.t, dict(network.store))
     trainer.program(ops, network.t)  # the backward fields of this step
-    layers = [name for name, _ in model.task().plan().spikes]
+    layers = [name for name, _ in model.plan().spikes]
     g = [ops.records[f"{name}.backward"][0] for name in layers]  # (classes, width) each
     G = tuple(x @ x.T / x.shape[-1] for x in g)
     apply = model.train_kernel if kernel == "train" else model.tangent_kernel

@@ -135,7 +135,7 @@ def statistic(values, index) -> dict:
 
 def number_of_stages(model, args) -> int:
     """Length of the progress bar: theory, each layer's spectrum, each network, drawing."""
-    return 2 + len(model.task().plan().spikes) + (0 if args.simulate is None else args.seeds)
+    return 2 + len(model.plan().spikes) + (0 if args.simulate is None else args.seeds)
 
 
 def make(model, args, bar, interpreter=None) -> Report:
