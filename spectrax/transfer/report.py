@@ -1,5 +1,6 @@
 """The whole argument of learning-rate transfer for one network: widths, µP against NTK."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -109,50 +110,58 @@ def transfer_report(
     """
     _kind.deep_linear(model)
     nu = jnp.sort(width_ratios(widths))
-    groups = {name: _at_widths(model, nu, p) for name, p in PARAMETERIZATIONS.items()}
-    everything = jax.tree.map(lambda *x: jnp.concatenate(x), *groups.values())
-    own = jnp.broadcast_to(model.eta, (len(groups) * len(nu),))
-    progress(STAGES[0])
-    spectra = [np.asarray(x) for x in _over(_spectra, everything, own)]
-    progress(STAGES[1])
-    stable = np.asarray(_over(max_stable_lr, everything))
-    progress(STAGES[2])
     wanted = float(nu[-1]) if at is None else float(_check.positive("at", at))
-    every = jnp.concatenate([nu, jnp.array([wanted, *ASYMPTOTIC, INFINITE])])
-    optima = [_over(optimal_lr, _at_widths(model, every, p)) for p in PARAMETERIZATIONS.values()]
+    each = [_at_widths(model, nu, p) for p in PARAMETERIZATIONS.values()]
+    together = jax.tree.map(lambda *x: jnp.concatenate(x), *each)
+    progress(STAGES[0])
+    spectra = _over(_spectra, together, jnp.broadcast_to(model.eta, len(each) * len(nu)))
+    spectra = zip(*(np.split(np.asarray(x), len(each)) for x in spectra), strict=True)
+    progress(STAGES[1])
+    stable = np.split(np.asarray(_over(max_stable_lr, together)), len(each))
+    progress(STAGES[2])
+    every = jnp.concatenate([nu, jnp.array([*ASYMPTOTIC, INFINITE, wanted])])
+    each = [_at_widths(model, every, p) for p in PARAMETERIZATIONS.values()]
+    optima = [np.asarray(_over(optimal_lr, models)) for models in each]
     progress(STAGES[3])
-    low = 2.0**-OCTAVES * min(float(jnp.min(best[: len(nu)])) for best in optima)
-    lrs = jnp.geomspace(low, 1.2 * stable.max(), POINTS)
-    rates = [jnp.concatenate([lrs, best]) for best in optima]
+    low = 2.0**-OCTAVES * min(best[: len(nu)].min() for best in optima)
+    lrs = np.geomspace(low, 1.2 * np.max(stable), POINTS)
     losses = [
-        np.asarray(_losses_over(_at_widths(model, every, p), eta))
-        for p, eta in zip(PARAMETERIZATIONS.values(), rates, strict=True)
+        np.asarray(_losses_over(models, np.concatenate([lrs, best])))
+        for models, best in zip(each, optima, strict=True)
     ]
     progress(STAGES[4])
     fit = fit_parameterization(model, ASYMPTOTIC, start=START)
 
     widths = np.asarray(nu)
-    tables, curves, gaps, verdicts, recommended = {}, {}, {}, {}, {}
-    for k, name in enumerate(groups):
-        rows = slice(k * len(widths), (k + 1) * len(widths))
-        best, at_optima = np.asarray(optima[k]), losses[k][:, POINTS:]  # (network, optimum of)
-        lowest = np.diagonal(at_optima)
-        finite = slice(0, len(widths))
-        far = slice(len(widths) + 1, -1)
-        escape, outlier, escaped, sharpness = (x[rows] for x in spectra)
-        values = (escape, outlier, sharpness, stable[rows], best[finite], lowest[finite], escaped)
-        tables[name] = WidthReport(*values)
-        curves[name] = losses[k][finite, :POINTS]
-        limit = (best[-1], lowest[-1])
-        gaps[name] = limit_gaps(
-            np.array(ASYMPTOTIC), best[far], lowest[far], at_optima[-1, far], *limit
-        )
-        verdicts[name] = theory_verdict(
-            widths, best[finite], at_optima[finite, finite], gaps[name], float(best[-1])
-        )
-        recommended[name] = (wanted, float(best[len(widths)]))
-    lrs, far = np.asarray(lrs), np.array(ASYMPTOTIC)
+    found = map(functools.partial(_conclude, widths), spectra, stable, optima, losses)
+    tables, curves, gaps, verdicts, best = (
+        dict(zip(PARAMETERIZATIONS, x, strict=True)) for x in zip(*found, strict=True)
+    )
+    recommended = {name: (wanted, rate) for name, rate in best.items()}
+    far = np.array(ASYMPTOTIC)
     return TransferReport(widths, tables, lrs, curves, gaps, fit, verdicts, recommended, far)
+
+
+def _conclude(widths, spectra, stable, best, losses):
+    """Of one parameterization: table, curves, gaps, verdict, best rate at the width asked for.
+
+    Optimal rates `best` are those of `widths`, of the widths 8 … 64, of infinite width, and of the
+    width asked for; losses of the same networks at the rates of the curves, then at all of `best`.
+    """
+    finite, far = slice(0, len(widths)), slice(len(widths), -2)
+    limit = len(best) - 2
+    curves, at_optima = losses[:, :POINTS], losses[:, POINTS:]  # (network, optimum of)
+    lowest = np.diagonal(at_optima)
+    escape, outlier, escaped, sharpness = spectra
+    table = WidthReport(escape, outlier, sharpness, stable, best[finite], lowest[finite], escaped)
+    cost = at_optima[limit, far]
+    gaps = limit_gaps(
+        np.array(ASYMPTOTIC), best[far], lowest[far], cost, best[limit], lowest[limit]
+    )
+    verdict = theory_verdict(
+        widths, best[finite], at_optima[finite, finite], gaps, float(best[limit])
+    )
+    return table, curves[finite], gaps, verdict, float(best[-1])
 
 
 def _at_widths(model, nu, parameterization: Parameterization):
