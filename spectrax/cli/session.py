@@ -1,8 +1,11 @@
 """What an entry point may do and a library may not: global settings of JAX, progress bars."""
 
+import math
 import os
 import pathlib
 import sys
+import threading
+import time
 
 
 def start(args) -> None:
@@ -41,3 +44,48 @@ def progress(args, total: int):
     hidden = args.quiet or args.json or not sys.stderr.isatty()
     look = "{percentage:3.0f}%|{bar:24}| {elapsed} {desc}"
     return tqdm(total=total, disable=hidden, bar_format=look, ncols=79, leave=False)
+
+
+class Stages:
+    """Moves a progress bar through stages of known length, and by the clock within each.
+
+    Most of a stage is one call that compiles and says nothing meanwhile. The bar then covers
+    $1 - e^{-t/s}$ of a stage expected to take s seconds: it never stands, and never runs ahead.
+
+    Args:
+        bar: of `progress`; its total is at least the sum of the seconds.
+        seconds: what each stage takes, by name.
+    """
+
+    def __init__(self, bar, seconds: dict[str, float], beat: float = 0.25):
+        self.bar, self.seconds, self.beat = bar, seconds, beat
+        self._start, self._length, self._since = 0.0, 0.0, 0.0
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+
+    def __enter__(self):
+        if not self.bar.disable:
+            threading.Thread(target=self._tick, daemon=True).start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._over.set()
+        self.begin()
+
+    def begin(self, stage: str | None = None) -> None:
+        """The stage before has ended."""
+        with self._lock:
+            self._start += self._length
+            self._length, self._since = self.seconds.get(stage, 0.0), time.monotonic()
+            self.bar.set_description_str(stage, refresh=False)
+            self._move(0.0)
+
+    def _tick(self) -> None:
+        while not self._over.wait(self.beat):
+            with self._lock:
+                passed = time.monotonic() - self._since
+                self._move(-math.expm1(-passed / self._length) if self._length else 0.0)
+
+    def _move(self, share: float) -> None:
+        self.bar.n = self._start + share * self._length
+        self.bar.refresh()

@@ -1,7 +1,7 @@
 """`spectrax transfer` without a table: the theory at several widths, or from one to another."""
 
 NAMES = {"mup": "µP", "ntk": "NTK"}
-# Seconds that the stages take on two quiet cores, most of them compilation: the bar moves evenly.
+# Seconds that the stages take on two quiet cores, most of them compilation.
 SECONDS = {
     "escape and sharpness": 9,
     "largest stable rates": 11,
@@ -9,7 +9,8 @@ SECONDS = {
     "losses": 3,
     "exponents by gradient": 7,
 }
-LENGTH = sum(SECONDS.values()) + 2  # and drawing
+DRAWING = 2
+LENGTH = sum(SECONDS.values()) + DRAWING
 CARRIED = (1.0, 8.0, 64.0)  # widths over input dimension at which a rate is taken elsewhere
 CAVEAT = (
     "This is the ratio of a deep linear network trained by gradient descent, with the rate counted "
@@ -20,11 +21,12 @@ CAVEAT = (
 
 def compare(args, bar):
     """Figure, arrays, record and text of the theory at several widths."""
-    from spectrax.cli import transfer_figure
+    from spectrax.cli import session, transfer_figure
     from spectrax.transfer.report import transfer_report
 
     model, parameters = _model(args)
-    report = transfer_report(model, args.widths, progress=_mover(bar), at=args.at)
+    with session.Stages(bar, SECONDS) as stages:
+        report = transfer_report(model, args.widths, progress=stages.begin, at=args.at)
     rows = [
         {
             "parameterization": name,
@@ -75,19 +77,6 @@ def _model(args):
     return DeepLinear(args.depth, args.num_steps, nu=1.0, **values), parameters
 
 
-def _mover(bar):
-    """Moves the bar by what a stage takes, when the next one begins."""
-    done = 0
-
-    def progress(stage: str) -> None:
-        nonlocal done
-        bar.update(done)
-        done = SECONDS[stage]
-        bar.set_description_str(stage)
-
-    return progress
-
-
 def _verdict(report, name: str) -> dict:
     found = report.verdicts[name]
     width, lr = report.recommended[name]
@@ -135,13 +124,15 @@ def carry(args, bar):
     """Figure, arrays, record and text of one rate taken to another width."""
     import numpy as np
 
-    from spectrax.cli import transfer_figure
+    from spectrax.cli import session, transfer_figure
     from spectrax.transfer.carry import carry_rate
 
     model, parameters = _model(args)
-    bar.set_description_str("optimal rates")
     width, lr = args.start
-    found = carry_rate(model, args.parameterization, width, lr, args.at, CARRIED)
+    bar.total = SECONDS["optimal rates"] + DRAWING
+    with session.Stages(bar, SECONDS) as stages:
+        stages.begin("optimal rates")
+        found = carry_rate(model, args.parameterization, width, lr, args.at, CARRIED)
     record = {
         "command": "transfer",
         "parameters": {
