@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from spectrax.plotting.style import finite
+
+THIN = {"lw": 0.8, "alpha": 0.6, "zorder": 1}
 TITLES = {"mup": "µP", "ntk": "NTK parameterization"}
 
 
@@ -15,21 +18,9 @@ def draw(report, eta: float):
         fig, axes = plt.subplots(2, 2, figsize=(6.8, 5.2), sharey="row", sharex="row")
         for column, (name, table) in enumerate(report.tables.items()):
             top, bottom = axes[:, column]
-            best = np.stack([table.optimal_lr, table.loss], axis=1)
-            lrs = np.broadcast_to(report.lrs, report.losses[name].shape)
-            lrs = np.concatenate([lrs, best[:, :1]], axis=1)  # the curve goes through its minimum
-            losses = np.concatenate([report.losses[name], best[:, 1:]], axis=1)
-            order = np.argsort(lrs, axis=1)
-            plotting.learning_rates(
-                top,
-                np.take_along_axis(lrs, order, axis=1),
-                np.take_along_axis(losses, order, axis=1),
-                report.widths,
-                best=best,
-                stable=table.max_stable_lr,
-            )
+            draw_losses(top, report.lrs, report.losses[name], report.widths, table)
             plotting.sharpness(bottom, table.sharpness, [f"{w:g}" for w in report.widths])
-            top.set_title(f"{TITLES[name]}: loss after training")
+            top.set_title(f"{TITLES[name]}: loss after {table.sharpness.shape[1]} steps")
             bottom.set_title(rf"sharpness at $\eta = {eta:g}$")
             if column:
                 top.set_ylabel("")
@@ -42,6 +33,27 @@ def draw(report, eta: float):
         fig.draw_without_rendering()
     plt.close(fig)
     return fig
+
+
+def draw_losses(ax, lrs, losses, widths, table) -> None:
+    """Curves through their minima; thin where training is neither stable nor at its best.
+
+    There the motion is bounded, but does not converge, and a loss is where it happens to be.
+    """
+    from spectrax import plotting
+
+    best = np.stack([table.optimal_lr, table.loss], axis=1)
+    lrs = np.concatenate([np.broadcast_to(lrs, losses.shape), best[:, :1]], axis=1)
+    losses = np.concatenate([losses, best[:, 1:]], axis=1)
+    order = np.argsort(lrs, axis=1)
+    lrs, losses = np.take_along_axis(lrs, order, 1), np.take_along_axis(losses, order, 1)
+    settled = lrs <= np.maximum(table.max_stable_lr, table.optimal_lr)[:, None]
+    shown = np.where(settled, losses, np.nan)
+    plotting.learning_rates(ax, lrs, shown, widths, best=best, stable=table.max_stable_lr)
+    for k, color in enumerate(plotting.sequence(len(widths))):
+        rest = np.flatnonzero(~settled[k])
+        rest = np.append(rest[:1] - 1, rest)  # from the last settled point on
+        ax.plot(lrs[k, rest], finite(losses[k, rest]), color=color, **THIN)
 
 
 def loss_limits(losses, lowest: float) -> tuple[float, float]:
