@@ -22,7 +22,9 @@ from spectrax.transfer.parameterization import Parameterization
 def _strengths(model):
     solution = solve(model, throw=False)
     fine = solution.stats["diverged_at"] == model.num_steps
-    return jnp.where(fine, strength_path(solution.weights(-1))[1:, 0], jnp.inf)
+    weights = solution.weights(-1)
+    # over the aspect ratio, which is the width ratio where there is one hidden layer
+    return jnp.where(fine, strength_path(weights)[1:, 0] / weights.aspect, jnp.inf)
 
 
 def _escape(model):
@@ -34,7 +36,7 @@ def _sharpness(model):
 
 
 OBSERVABLES: dict[str, Callable] = {
-    "strengths": _strengths,  # theta^2(t) of the last hidden weight
+    "strengths": _strengths,  # theta^2(t) / alpha_W of the last hidden weight
     "escape_time": _escape,
     "sharpness": _sharpness,
     "optimal_lr": optimal_lr,
@@ -90,7 +92,7 @@ def fit_parameterization(
     Args:
         model: its width and parameterization do not matter.
         widths: at least two width ratios $\nu$.
-        observable: "strengths" ($\theta^2(t)$ of the last hidden weight), "escape_time",
+        observable: "strengths" ($\theta^2(t)/\alpha_W$ of the last hidden weight), "escape_time",
             "sharpness", "optimal_lr", or a function of the model that returns an array. With one
             number per width, as the last three, few widths fix a curve of exponents, not a point.
         start: first exponents (a, b).

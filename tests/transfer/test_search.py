@@ -1,5 +1,6 @@
 """µP found by gradient."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,6 +21,26 @@ def test_three_starting_points_reach_mup():
         np.testing.assert_allclose(found, [0.4877, -0.0060], atol=2e-3)
         assert fit.spread < 1e-3 * fit.spreads[0]
         np.testing.assert_allclose(fit.path[0], start)
+
+
+def test_strengths_settle_with_width_in_one_hidden_layer_too():
+    """Its weight has as many rows as the network is wide: spikes and bulk grow with them."""
+
+    def strengths(nu):
+        model = sx.DeepLinear(1, 3, alpha=4.0, nu=nu, eta=0.1, gamma0=4.0)
+        return OBSERVABLES["strengths"](model)
+
+    wide, wider = jax.jit(jax.vmap(strengths))(jnp.array([1e3, 1e5]))
+    np.testing.assert_allclose(wide, wider, rtol=0.02)
+    assert (wider > 0.1).all()
+
+
+@pytest.mark.slow
+def test_one_hidden_layer_reaches_mup_too():
+    model = sx.DeepLinear(1, 12, alpha=4.0, nu=1.0, eta=0.05, gamma0=4.0)
+    fit = sx.fit_parameterization(model, [8.0, 16.0, 32.0, 64.0], start=(0.2, 0.2))
+    found = [fit.parameterization.output_exponent, fit.parameterization.lr_exponent]
+    np.testing.assert_allclose(found, [0.5, 0.0], atol=0.02)
 
 
 @pytest.mark.slow

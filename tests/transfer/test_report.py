@@ -1,0 +1,112 @@
+"""The report on one network: what it concludes of known numbers, and theory itself."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from planted_transfer import LIMIT, RATES, WORSE, optimum, planted
+
+import spectrax as sx
+from spectrax.transfer import report
+
+WIDTHS = np.array([1.0, 2.0, 4.0])
+
+
+def test_each_number_is_that_of_its_width():
+    found = planted(at=16.0)
+    for name, rate in RATES.items():
+        table = found.tables[name]
+        np.testing.assert_allclose(table.optimal_lr, rate(WIDTHS), rtol=1e-12)
+        np.testing.assert_allclose(table.loss, optimum(WIDTHS), rtol=1e-12)
+        np.testing.assert_allclose(table.max_stable_lr, 0.9 * rate(WIDTHS))
+        assert table.escape_step.tolist() == [np.inf, 2.5, 2.5]
+        assert table.escaped.tolist() == [False, True, True]
+        assert table.sharpness[:, 0].tolist() == [10.0, 11.0, 12.0]
+        curve = optimum(WIDTHS)[:, None] + np.log2(found.lrs / rate(WIDTHS)[:, None]) ** 2
+        np.testing.assert_allclose(found.losses[name], curve, rtol=1e-12)
+        assert found.recommended[name] == pytest.approx((16.0, rate(16.0)))
+
+
+def test_gaps_are_those_to_infinity_at_widths_where_powers_hold():
+    for name, rate in RATES.items():
+        gaps, far = planted().gaps[name], np.array(report.ASYMPTOTIC)
+        np.testing.assert_array_equal(gaps.widths, far)
+        np.testing.assert_allclose(gaps.loss_gap, WORSE / far, rtol=1e-6)
+        shift = np.abs(np.log2(rate(far) / rate(np.inf)))
+        np.testing.assert_allclose(gaps.lr_gap, shift, rtol=1e-6)
+        np.testing.assert_allclose(gaps.suboptimality, shift**2, rtol=1e-5)
+        assert (gaps.alpha, gaps.beta, gaps.gamma) == pytest.approx((1.0, 1.0, 2.0), rel=1e-4)
+        assert gaps.fast
+
+
+def test_verdicts_and_costs_are_those_of_the_widths_asked_for():
+    found = planted().verdicts
+    assert found["mup"].verdict == "transfers"
+    assert found["ntk"].verdict == "does not transfer"
+    shift = np.log2(RATES["ntk"](WIDTHS[:-1]) / RATES["ntk"](4.0))
+    np.testing.assert_allclose(found["ntk"].cost, shift**2, rtol=1e-9)
+    np.testing.assert_allclose(found["ntk"].gain, optimum(WIDTHS[:-1]) - LIMIT - WORSE / 4)
+
+
+@pytest.fixture(scope="module")
+def real():
+    """Theory of one hidden layer; most of the time is compilation."""
+    model = sx.DeepLinear(1, 4, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0)
+    stages = []
+    found = sx.transfer_report(model, [4.0, 1.0, 2.0], progress=stages.append, at=16.0)
+    return model, found, stages
+
+
+@pytest.mark.slow
+def test_theory_transfers_in_mup_and_not_in_ntk_parameterization(real):
+    model, found, stages = real
+    assert stages == list(report.STAGES)
+    np.testing.assert_array_equal(found.widths, WIDTHS)
+    assert found.verdicts["mup"].verdict == "transfers"
+    assert found.verdicts["ntk"].verdict == "does not transfer"
+    assert abs(found.verdicts["mup"].drift.exponent) < 0.07 < 0.2
+    assert found.verdicts["ntk"].drift.exponent > 0.2
+    exponents = found.fit.parameterization
+    np.testing.assert_allclose(
+        [exponents.output_exponent, exponents.lr_exponent], [0.5, 0.0], atol=0.03
+    )
+    for gaps in found.gaps.values():  # everything differs from its limit by order 1/width
+        np.testing.assert_allclose([gaps.alpha, gaps.beta, gaps.gamma], [1, 1, 2], atol=0.2)
+
+
+@pytest.mark.slow
+def test_every_number_of_the_report_is_that_of_a_network_alone(real):
+    model, found, _ = real
+    for name, parameterization in report.PARAMETERIZATIONS.items():
+        table = found.tables[name]
+        for k, nu in enumerate(WIDTHS):
+            settings = dict(alpha=4.0, nu=nu, gamma0=4.0, parameterization=parameterization)
+            one = sx.DeepLinear(1, 4, eta=0.1, **settings)
+            solution = sx.solve(one)
+            outlier = sx.outliers(sx.spikes(solution, 0, 4), 1)
+            assert bool(table.escaped[k]) == bool(outlier.escaped[0])
+            np.testing.assert_allclose(table.top_outlier[k], outlier.location[0], rtol=1e-8)
+            np.testing.assert_allclose(table.escape_step[k], sx.escape_time(solution, 0), rtol=1e-6)
+            np.testing.assert_allclose(table.optimal_lr[k], sx.optimal_lr(one), rtol=1e-7)
+            np.testing.assert_allclose(table.max_stable_lr[k], sx.max_stable_lr(one), rtol=1e-7)
+            best = sx.solve(sx.DeepLinear(1, 4, eta=table.optimal_lr[k], **settings))
+            np.testing.assert_allclose(table.loss[k], best.test_loss[-1], rtol=1e-8)
+
+
+@pytest.mark.slow
+def test_recommended_rate_is_the_best_at_the_width_asked_for(real):
+    _, found, _ = real
+    for name, parameterization in report.PARAMETERIZATIONS.items():
+        settings = dict(alpha=4.0, nu=16.0, eta=0.1, gamma0=4.0, parameterization=parameterization)
+        width, rate = found.recommended[name]
+        assert width == 16.0
+        np.testing.assert_allclose(rate, sx.optimal_lr(sx.DeepLinear(1, 4, **settings)), rtol=1e-7)
+
+
+def test_bad_requests():
+    model = sx.DeepLinear(1, 4, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0)
+    with pytest.raises(ValueError, match="`widths` must be at least two numbers, got \\[1.0\\]"):
+        sx.transfer_report(model, [1.0])
+    with pytest.raises(ValueError, match="`widths` must be positive, got -2.0"):
+        sx.transfer_report(model, jnp.array([1.0, -2.0]))
+    with pytest.raises(ValueError, match="`at` must be positive, got 0.0"):
+        sx.transfer_report(model, [1.0, 2.0], at=0.0)
