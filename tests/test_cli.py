@@ -184,85 +184,6 @@ def test_json_has_no_infinity_and_no_array():
     assert strict(to_json(value)) == {"a": [1.0, None], "b": [None, 2.0, True]}
 
 
-# --- transfer
-
-
-def write_table(path, text):
-    path.write_text(text, encoding="utf-8")
-    return str(path)
-
-
-WIDTHS = (64, 128, 256, 512)
-MEASURED = "n_embd;learning_rate;seed;loss\n" + "\n".join(
-    f"{n};{2.0**k};{seed};{(k + 4 + 0.5 * math.log2(n / 64)) ** 2 + 1 + 8 / n + seed / 100}"
-    for n in WIDTHS
-    for k in range(-10, 0)
-    for seed in (0, 1)
-)
-
-
-def test_measured_losses_get_a_verdict(capsys, tmp_path):
-    path = write_table(tmp_path / "runs.csv", MEASURED)
-    options = ["--at", "4096", "--json", "--out", str(tmp_path)]
-    code, out, _ = run(capsys, "transfer", "--table", path, *options)
-    found = strict(out)
-    assert code == 0
-    assert {"table", "verdict", "reason", "drift", "cost", "recommended"} <= set(found)
-    assert found["verdict"] == "does not transfer"
-    assert abs(found["drift"]["exponent"] + 0.5) < 0.01 and found["drift"]["stderr"] > 0
-    rate = found["recommended"]
-    assert rate["width"] == 4096 and rate["low"] <= 2**-7 <= rate["high"]
-    best = [row["optimal_lr"] for row in found["table"]]
-    np.testing.assert_allclose(best, [2**-4 * (n / 64) ** -0.5 for n in WIDTHS], rtol=0.02)
-    for ending in ("png", "pdf", "npz", "json"):
-        assert (tmp_path / f"transfer.{ending}").stat().st_size > 0
-
-
-def test_a_recommendation_is_printed(capsys, tmp_path):
-    path = write_table(tmp_path / "runs.csv", MEASURED)
-    options = ["--at", "4096", "--out", str(tmp_path)]
-    code, out, _ = run(capsys, "transfer", "--table", path, *options)
-    assert code == 0 and "at width 4096 use a learning rate of 0.0078" in out
-    assert "does not transfer: " in out and "the loss would be" in out
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("width,lr,loss\n1,0.1,1\n1,x,1\n", "Line 3 of"),
-        ("width,0.1,0.2,0.4\n1,1,1,1\n2,inf,inf,inf\n", "only divergent trials at width 2"),
-        ("", "There is no table in"),
-    ],
-)
-def test_bad_tables_are_one_sentence(capsys, tmp_path, text, sentence):
-    path = write_table(tmp_path / "runs.csv", text)
-    code, _, err = run(capsys, "transfer", "--table", path, "--out", str(tmp_path))
-    assert code == 2 and sentence in err and err.count("\n") == 1
-
-
-def test_one_width_has_nothing_to_transfer_to(capsys, tmp_path):
-    code, _, err = run(capsys, "transfer", "--widths", "2", "--out", str(tmp_path))
-    assert code == 2 and "`widths` must be at least two numbers, got [2.0]" in err
-
-
-@pytest.mark.slow
-def test_transfer_writes_table_exponents_gaps_and_verdict(capsys, tmp_path):
-    options = ["--num-steps", "12", "--widths", "1,2,4", "--no-cache", "--json"]
-    code, out, _ = run(capsys, "transfer", *options, "--out", str(tmp_path))
-    found = strict(out)
-    assert code == 0 and len(found["table"]) == 6
-    first, other = found["table"][0], found["table"][3]
-    assert first["width"] == other["width"] == 1.0  # there the parameterizations are one
-    for key in ("sharpness", "max_stable_lr", "optimal_lr", "loss"):
-        np.testing.assert_allclose(first[key], other[key], rtol=1e-6)
-    assert set(found["parameterizations"]) == set(found["gaps"]) == {"mup", "ntk"}
-    assert found["verdict"] == found["parameterizations"]["mup"]["verdict"]
-    drift = {name: x["drift"]["exponent"] for name, x in found["parameterizations"].items()}
-    assert drift["ntk"] > 5 * abs(drift["mup"])
-    with np.load(tmp_path / "transfer.npz") as data:
-        assert data["mup_losses"].shape == (3, len(data["lrs"]))
-
-
 WIDE = ["solve", "wide", "--depth", "2", "--num-steps", "3", "--samples", "2", "--neurons", "128"]
 
 
@@ -298,14 +219,6 @@ def test_wide_networks_take_data_of_a_file(capsys, tmp_path):
     for file, sentence in ((path, "has no array `targets`"), (tmp_path / "none", "annot read")):
         assert main([*WIDE, "--data", str(file), "--out", str(tmp_path)]) == 2
         assert sentence in capsys.readouterr().err
-
-
-def test_losses_that_blow_up_do_not_squeeze_the_others():
-    from spectrax.cli.transfer_figure import loss_limits
-
-    low, high = loss_limits(np.array([[0.5, 0.1, 1e155], [0.4, 0.2, np.inf]]), 0.05)
-    assert (low, high) == pytest.approx((0.025, 10.0))
-    assert loss_limits(np.array([[0.5, 0.1, 0.7]]), 0.05)[1] == pytest.approx(1.4)
 
 
 @pytest.mark.slow
