@@ -51,7 +51,8 @@ def carry_rate(model, parameterization, width: float, lr: float, at: float, rati
         parameterization = Parameterization(*parameterization)
     start = jnp.asarray(ratios, float)
     nu = jnp.concatenate([start, start * (at / width)])
-    best = np.asarray(_optima(model, nu, jax.tree.map(jnp.asarray, parameterization)))
+    exponents = jax.tree.map(lambda x: jnp.asarray(x, float), parameterization)  # one program
+    best = np.asarray(_optima(model, nu, exponents))
     found = best[len(start) :] / best[: len(start)]
     middle = float(found[len(found) // 2])
     low, high = lr * float(found.min()), lr * float(found.max())

@@ -1,5 +1,6 @@
 """The report on one network: what it concludes of known numbers, and theory itself."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from planted_transfer import LIMIT, RATES, WORSE, optimum, planted
 
 import spectrax as sx
 from spectrax.transfer import report
+from spectrax.transfer.stability import with_eta
 
 WIDTHS = np.array([1.0, 2.0, 4.0])
 
@@ -73,33 +75,35 @@ def test_theory_transfers_in_mup_and_not_in_ntk_parameterization(real):
         np.testing.assert_allclose([gaps.alpha, gaps.beta, gaps.gamma], [1, 1, 2], atol=0.2)
 
 
+@eqx.filter_jit
+def alone(model):
+    """The numbers of one network: of the spectrum, the rates, and the loss at the best one."""
+    solution = sx.solve(model, throw=False)
+    outlier = sx.outliers(sx.spikes(solution, 0, 4), 1)
+    best = sx.optimal_lr(model)
+    loss = sx.solve(with_eta(model, best), throw=False).test_loss[-1]
+    spectrum = sx.escape_time(solution, 0), outlier.location[0]
+    return *spectrum, sx.max_stable_lr(model), best, loss, outlier.escaped[0]
+
+
 @pytest.mark.slow
 def test_every_number_of_the_report_is_that_of_a_network_alone(real):
-    model, found, _ = real
-    for name, parameterization in report.PARAMETERIZATIONS.items():
+    _, found, _ = real
+    settings = dict(alpha=4.0, eta=0.1, gamma0=4.0)
+    for name, exponents in {"mup": (0.5, 0.0), "ntk": (0.0, 0.0)}.items():
+        exponents = sx.Parameterization(*(jnp.asarray(x, float) for x in exponents))
         table = found.tables[name]
         for k, nu in enumerate(WIDTHS):
-            settings = dict(alpha=4.0, nu=nu, gamma0=4.0, parameterization=parameterization)
-            one = sx.DeepLinear(1, 4, eta=0.1, **settings)
-            solution = sx.solve(one)
-            outlier = sx.outliers(sx.spikes(solution, 0, 4), 1)
-            assert bool(table.escaped[k]) == bool(outlier.escaped[0])
-            np.testing.assert_allclose(table.top_outlier[k], outlier.location[0], rtol=1e-8)
-            np.testing.assert_allclose(table.escape_step[k], sx.escape_time(solution, 0), rtol=1e-6)
-            np.testing.assert_allclose(table.optimal_lr[k], sx.optimal_lr(one), rtol=1e-7)
-            np.testing.assert_allclose(table.max_stable_lr[k], sx.max_stable_lr(one), rtol=1e-7)
-            best = sx.solve(sx.DeepLinear(1, 4, eta=table.optimal_lr[k], **settings))
-            np.testing.assert_allclose(table.loss[k], best.test_loss[-1], rtol=1e-8)
-
-
-@pytest.mark.slow
-def test_recommended_rate_is_the_best_at_the_width_asked_for(real):
-    _, found, _ = real
-    for name, parameterization in report.PARAMETERIZATIONS.items():
-        settings = dict(alpha=4.0, nu=16.0, eta=0.1, gamma0=4.0, parameterization=parameterization)
+            *numbers, escaped = alone(
+                sx.DeepLinear(1, 4, nu=nu, parameterization=exponents, **settings)
+            )
+            row = (table.escape_step, table.top_outlier, table.max_stable_lr)
+            row = [x[k] for x in (*row, table.optimal_lr, table.loss)]
+            np.testing.assert_allclose(row, numbers, rtol=1e-7)
+            assert bool(table.escaped[k]) == bool(escaped)
         width, rate = found.recommended[name]
-        assert width == 16.0
-        np.testing.assert_allclose(rate, sx.optimal_lr(sx.DeepLinear(1, 4, **settings)), rtol=1e-7)
+        wide = alone(sx.DeepLinear(1, 4, nu=16.0, parameterization=exponents, **settings))
+        assert width == 16.0 and rate == pytest.approx(float(wide[3]), rel=1e-7)
 
 
 def test_bad_requests():
