@@ -5,12 +5,13 @@ import io
 import json
 import math
 import time
+import types
 
 import numpy as np
 import pytest
 from planted_transfer import RATES, planted
 
-from spectrax.cli import main, session, transfer_figure, transfer_theory
+from spectrax.cli import main, session, transfer_figure, transfer_table, transfer_theory
 from spectrax.cli.main import build_parser
 from spectrax.transfer.report import STAGES
 
@@ -107,6 +108,15 @@ def test_transfer_writes_table_exponents_gaps_and_verdict(capsys, tmp_path):
     assert drift["ntk"] > 5 * abs(drift["mup"])
     with np.load(tmp_path / "transfer.npz") as data:
         assert data["mup_losses"].shape == (3, len(data["lrs"]))
+
+
+def test_a_rate_without_bounds_is_called_a_guess_and_costs_are_not_guessed():
+    found = types.SimpleNamespace(width=4096.0, lr=0.02, low=0.0, high=math.inf, lost=0.0)
+    text = transfer_table.sentence(found, 64.0)
+    assert text.endswith("a learning rate of 0.02, which is a guess: the table gives it no bounds")
+    found.low, found.high, found.lost = 0.01, 0.04, math.inf
+    text = transfer_table.sentence(found, 64.0)
+    assert text.endswith("(95 % from 0.01 to 0.04); with the rate of width 64 it would diverge")
 
 
 # --- theory

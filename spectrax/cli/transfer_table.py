@@ -43,7 +43,7 @@ def sentence(rate, narrowest: float) -> str:
     if rate.high < float("inf"):
         words += f" (95 % from {rate.low:.3g} to {rate.high:.3g})"
     else:
-        words += ", which is a guess: the table gives it no bounds"
+        return words + ", which is a guess: the table gives it no bounds"
     kept = f"with the rate of width {narrowest:g}"
     if rate.lost < float("inf"):
         return f"{words}; {kept} the loss would be {rate.lost:.2g} higher"
