@@ -59,7 +59,8 @@ def test_readme_has_two_set_up_commands():
 
 def test_every_public_name_is_in_the_reference():
     pages = "\n".join(path.read_text("utf-8") for path in (ROOT / "docs" / "api").glob("*.md"))
-    names = {name for name in vars(importlib.import_module("spectrax._api")) if name[0] != "_"}
+    api = (ROOT / "spectrax" / "_api.py").read_text("utf-8")
+    names = re.findall(r"^from \S+ import (\w+) as \1$", api, re.M)
     missing = [name for name in names if not re.search(rf"spectrax\.{name}\b", pages)]
     assert len(names) > 80 and not missing
     drawn = re.search(r"members: \[(.*)\]", (ROOT / "docs/api/plotting.md").read_text("utf-8"))

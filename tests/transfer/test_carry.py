@@ -9,6 +9,7 @@ from scipy.optimize import minimize_scalar
 
 import spectrax as sx
 from spectrax.cli import main, transfer_theory
+from spectrax.transfer import carry
 from spectrax.transfer.carry import _optima, carry_rate
 
 MODEL = sx.DeepLinear(1, 4, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0)
@@ -25,6 +26,45 @@ def as_arrays(a, b):
     return jax.tree.map(lambda x: jax.numpy.asarray(x, float), sx.Parameterization(a, b))
 
 
+@pytest.fixture
+def closed(monkeypatch):
+    """Best rates in closed form, width^-(a + b) up to a correction: nothing is compiled."""
+
+    def best(model, nu, parameterization):
+        power = parameterization.output_exponent + parameterization.lr_exponent
+        return nu ** -float(power) * 2 ** (-1 / nu)
+
+    monkeypatch.setattr(carry, "_optima", best)
+
+
+@pytest.mark.parametrize("at", [2048, 128])
+def test_rate_range_and_drift_are_those_of_the_ratios(closed, at):
+    found = carry_rate(MODEL, (0.5, 0.25), 512, 0.01, at, RATIOS)
+    nu, factor = np.array(RATIOS), at / 512
+    ratios = factor**-0.75 * 2 ** (1 / nu - 1 / (factor * nu))
+    np.testing.assert_allclose(found.ratios, ratios, rtol=1e-12)
+    assert found.lr == pytest.approx(0.01 * ratios[1])
+    assert (found.low, found.high) == pytest.approx((0.01 * min(ratios), 0.01 * max(ratios)))
+    drifts = np.log(ratios) / np.log(factor)
+    assert found.drift == pytest.approx(drifts[1])
+    assert found.drift_error == pytest.approx(np.ptp(drifts) / 2)
+    assert f"by a factor of {ratios[1]:.3g} from width 512 to {at}" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("exponents", "ratios", "verdict"),
+    [
+        ((0.0, 0.12), (1e3, 1e4, 1e5), "transfers"),
+        ((0.0, 0.13), (1e3, 1e4, 1e5), "does not transfer"),
+        ((0.0, -0.13), (1e3, 1e4, 1e5), "does not transfer"),
+        ((0.0, 0.0), (1.0, 8.0, 64.0), "cannot judge"),  # it drifts where inputs are many
+    ],
+)
+def test_the_verdict_is_that_of_all_input_dimensions(closed, exponents, ratios, verdict):
+    assert carry_rate(MODEL, exponents, 512, 0.01, 2048, ratios).verdict == verdict
+
+
+@pytest.mark.slow
 def test_infinite_width_is_linear_regression_in_ntk_parameterization():
     """There the kernel is 2 and rests: L = int rho (1 - 2 eta x)^6 over the samples' law."""
     law = sx.MarchenkoPastur(1 / 4)
@@ -41,6 +81,7 @@ def test_infinite_width_is_linear_regression_in_ntk_parameterization():
     np.testing.assert_allclose(found[:2], exact, rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_the_ratio_is_that_of_the_optimal_rates():
     nu = np.array([1.0, 8.0, 64.0, 4.0, 32.0, 256.0])
     for name, exponents in {"mup": (0.5, 0.0), "ntk": (0.0, 0.0), "own": (0.25, -0.5)}.items():
@@ -56,6 +97,7 @@ def test_the_ratio_is_that_of_the_optimal_rates():
         assert f"by a factor of {ratios[1]:.3g} from width 512 to 2048" in found.reason
 
 
+@pytest.mark.slow
 def test_the_exponent_of_the_rate_is_taken_off_exactly():
     """Only the effective rate matters: eta nu^b = eta' with b = 0."""
     plain = carry_rate(MODEL, (0.5, 0.0), 64, 0.1, 1024, RATIOS)
@@ -65,6 +107,7 @@ def test_the_exponent_of_the_rate_is_taken_off_exactly():
     assert (plain.verdict, scaled.verdict) == ("transfers", "does not transfer")
 
 
+@pytest.mark.slow
 def test_verdicts_of_the_parameterizations():
     """In NTK parameterization the rate moves while the width is not large against the inputs."""
     assert carry_rate(MODEL, "mup", 512, 0.01, 4096, RATIOS).verdict == "transfers"
@@ -73,7 +116,7 @@ def test_verdicts_of_the_parameterizations():
     assert carry_rate(MODEL, "ntk", 512, 0.01, 4096, (1e3, 1e4, 1e5)).verdict == "transfers"
 
 
-def test_back_and_forth_is_nothing():
+def test_back_and_forth_is_nothing(closed):
     there = carry_rate(MODEL, "ntk", 512, 0.01, 2048, RATIOS)
     back = carry_rate(MODEL, "ntk", 2048, there.lr, 512, tuple(4 * x for x in RATIOS))
     assert back.lr == pytest.approx(0.01, rel=1e-6)
@@ -81,7 +124,7 @@ def test_back_and_forth_is_nothing():
     assert (same.lr, same.low, same.high, same.drift) == (0.01, 0.01, 0.01, 0.0)
 
 
-def test_command_line_prints_rate_verdict_and_what_carries_over(capsys, tmp_path):
+def test_command_line_prints_rate_verdict_and_what_carries_over(closed, capsys, tmp_path):
     small = ["--depth", "1", "--num-steps", "4", "--eta", "0.1"]
     command = ["transfer", "--from", "512:0.01", "--at", "2048", *small, "--out", str(tmp_path)]
     assert main([*command, "--parameterization", "ntk"]) == 0
