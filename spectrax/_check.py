@@ -21,6 +21,14 @@ def _concrete(name: str, value) -> np.ndarray | None:
     return seen
 
 
+def measured(name: str, value) -> np.ndarray:
+    """The value as a NumPy array of floats; ValueError if not numeric, or while it is traced."""
+    seen = _concrete(name, value)
+    if seen is None:
+        raise ValueError(f"Argument `{name}` must be known numbers, not traced ones.")
+    return seen.astype(float)
+
+
 def named(value) -> str:
     """What a value is, in a few words."""
     if isinstance(value, type):

@@ -186,7 +186,7 @@ def transfer_gaps(widths, lrs, losses) -> TransferGaps:
     Source: theory page, section 7.
     """
     widths, lrs = _ascending("widths", widths, 2), _ascending("lrs", lrs, 3)
-    losses = np.asarray(losses, float)
+    losses = _check.measured("losses", losses)
     shape = (len(widths), len(lrs))
     if losses.ndim not in (2, 3) or losses.shape[:2] != shape:
         raise ValueError(f"Argument `losses` must have shape {shape}, got {losses.shape}.")
@@ -203,7 +203,7 @@ def transfer_gaps(widths, lrs, losses) -> TransferGaps:
 
 
 def _ascending(name: str, values, least: int) -> np.ndarray:
-    values = np.asarray(values, float)
+    values = _check.measured(name, values)
     if values.ndim != 1 or len(values) < least:
         raise ValueError(
             f"Argument `{name}` must be a list of at least {least} numbers, got {values.tolist()}."

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from spectrax import _check
+
 
 class Curve(NamedTuple):
     """Loss against the learning rate at one width, seeds averaged.
@@ -61,7 +63,7 @@ def curves_of(widths, lrs, losses, seeds=None) -> list[Curve]:
         ValueError: one sentence naming the argument and its value.
     """
     widths, lrs = _positive("widths", widths), _positive("lrs", lrs)
-    losses = np.asarray(losses, float)
+    losses = _check.measured("losses", losses)
     if not widths.shape == lrs.shape == losses.shape or losses.ndim != 1 or not losses.size:
         raise ValueError(
             "Argument `losses` must have one entry for each run, like `widths` and `lrs`, got "
@@ -138,7 +140,7 @@ def _shifts(runs) -> Float[np.ndarray, " s"] | None:
 
 
 def _positive(name: str, values) -> np.ndarray:
-    values = np.asarray(values, float)
+    values = _check.measured(name, values)
     bad = ~((values > 0) & np.isfinite(values))
     if bad.any():
         raise ValueError(f"Argument `{name}` must be positive and finite, got {values[bad][0]}.")
