@@ -23,7 +23,10 @@ def limit(num_neurons=256, **options):
     "options",
     [
         {"momentum": 0.5, "weight_decay": 0.02, "targets": Y[:, 0]},
-        {"batches": RNG.integers(0, 3, (5, 2)), "test_inputs": RNG.normal(size=(2, 5))},
+        pytest.param(
+            {"batches": RNG.integers(0, 3, (5, 2)), "test_inputs": RNG.normal(size=(2, 5))},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["momentum and decay", "two outputs, batches, test inputs"],
 )

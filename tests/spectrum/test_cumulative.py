@@ -29,6 +29,7 @@ def test_marchenko_pastur_is_integrated_to_rounding(aspect):
     np.testing.assert_array_equal(law([-1.0, 2 * high]), [0.0, law.mass])
 
 
+@pytest.mark.slow
 def test_two_square_factors_diverge_faster():
     """Fuss-Catalan, x^(-2/3) at zero: the moments that the law has by a contour."""
     law = sx.one_step_outputs(1.0, 1.0, 1.0, 0.0)

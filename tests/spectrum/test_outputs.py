@@ -13,6 +13,7 @@ from spectrax.spectrum.cumulative import cumulative
 from spectrax.spectrum.pencil import Pencil
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES["one_step_outputs"])
 def test_closed_form_is_the_pencil(case):
     numbers = [case[name] for name in ("nu", "omega", "kappa", "sigma")]
@@ -123,6 +124,7 @@ def test_small_matrices_come_from_the_closed_form(law):
         assert abs(moments.mean() - theory) < 4 * stderr + (power - 1) * theory * 2 / 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("omega", [0.5, 1.0, 2.0])
 def test_edge_corrections_fall_like_one_over_the_width(omega):
     edge, slope = sx.wide_edge(omega, 1.2, 0.9)

@@ -192,6 +192,7 @@ def test_probe_of_a_trained_network():
 # --- how it fails, and how it composes
 
 
+@pytest.mark.slow
 def test_a_probe_that_blows_up_names_the_time():
     W, v = 3.0 * jnp.eye(2), jnp.ones(2)
     with pytest.raises(RuntimeError, match=r"^The probe blew up at time 3[89]\.\d+\.$"):

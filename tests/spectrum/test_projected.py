@@ -71,11 +71,8 @@ def test_residue_of_the_resolvent_is_the_overlap_of_the_outlier(spikes):
     np.testing.assert_allclose(residue.real, sx.overlaps(spikes)[0], rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize(
-    "spikes",
-    [ASYMMETRIC, pytest.param(SYMMETRIC, marks=pytest.mark.slow)],
-    ids=["coupled", "symmetric"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("spikes", [ASYMMETRIC, SYMMETRIC], ids=["coupled", "symmetric"])
 def test_late_overlaps_grow_with_the_outlier_and_its_residue(spikes):
     z = sx.outliers(spikes, 1).location[0]
     response = sx.projected_probe(spikes, jnp.array([14.0, 16.0]), sign=1)

@@ -53,6 +53,7 @@ def test_the_margin_is_that_of_the_outlier_farthest_out(theta):
     np.testing.assert_allclose(sx.margin(spikes), abs(theta) - sigma, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_margins_of_one_step_and_of_a_path_are_one_function():
     """Anti-Hebbian learning: the outlier leaves below, Hebbian: above."""
     for kappa, dt, mu in ((2.0, 0.2, 0.0), (-1.0, 0.1, 1.0)):

@@ -74,7 +74,8 @@ def test_no_escape_has_infinite_time_and_zero_gradient():
     np.testing.assert_array_equal(slope, 0.0)
 
 
-@pytest.mark.parametrize("step", [3, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [3, 12])
 def test_strength_of_a_complex_pair(step):
     f = partial(strength, step=step, parameterization=sx.ntk)
     spikes = sx.spikes(solved(STAYS, parameterization=sx.ntk), 0, step)

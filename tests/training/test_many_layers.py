@@ -91,6 +91,7 @@ def test_networks_have_these_kernels():
         assert np.max(stderr / expected) < 0.15
 
 
+@pytest.mark.slow
 def test_the_tangent_kernel_has_the_gains_of_its_layers():
     """Exact: mean eigenvalue sum_k G_{k+1} sigma^{2k}."""
     gains = [*(oracle().Cg[layer][T - 1, T - 1] for layer in range(1, DEPTH + 1)), 1.0]

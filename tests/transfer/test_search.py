@@ -102,5 +102,9 @@ def test_bad_requests():
         sx.fit_parameterization(MODEL, [8.0])
     with pytest.raises(ValueError, match="`observable` must be 'strengths' or"):
         sx.fit_parameterization(MODEL, [8.0, 16.0], observable="loss")
+
+
+@pytest.mark.slow
+def test_a_start_that_diverges_is_refused():
     with pytest.raises(ValueError, match="`start` must be exponents for which no width diverges"):
         sx.fit_parameterization(MODEL, [8.0, 16.0], start=(0.5, 2.5), num_iterations=1)

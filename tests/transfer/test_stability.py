@@ -66,6 +66,7 @@ def test_a_kernel_at_rest_diverges_right_beyond_the_rate(momentum):
     assert growth[0] < 0.5 and growth[1] > 2.0, growth
 
 
+@pytest.mark.slow
 def test_unstable_is_not_divergent():
     model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.33, gamma0=3.0)
     found = sx.stability(sx.solve(model))
