@@ -52,8 +52,19 @@ def run(name, folder, *options) -> dict:
     return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+# Trainings of networks and densities of many points take half a minute and more.
+LONG = {"many_outputs", "learning_rates_of_trained_networks", "hidden_outliers_of_wide_networks"}
+LONG |= {"cnn_spectra", "resnet_spectra", "gpt_spectra", "flax_networks_against_theory"}
+assert set(NAMES) >= LONG
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.nightly if name in LONG else pytest.mark.slow)
+        for name in NAMES
+    ],
+)
 def test_experiment_runs(name, tmp_path):
     run(name, tmp_path, "--quick")
 

@@ -44,7 +44,7 @@ def test_updates_depend_on_width_in_standard_parameterization(model):
     assert max(abs(value) for value in found.slopes.values()) >= 0.3
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_updates_of_a_resnet_do_not_depend_on_width_in_mup():
     found = command.check("resnet", "mup")
     show(found)
@@ -99,7 +99,7 @@ def test_updates_of_branches_do_not_depend_on_depth_in_completep():
     assert max(abs(standard.slopes[name]) for name in layers) >= 0.3
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_updates_of_a_gpt_do_not_depend_on_depth_in_completep():
     found = along_depth("gpt", "mup", (2, 4, 8), 8)
     for name in ("embedding", "blocks.0.attention", "blocks.0.mlp", "norm", "readout"):

@@ -124,8 +124,8 @@ CASES = {
     "deep": Case(deep, 3, {f"hidden{k}": 1.0 for k in range(DEPTH + 1)}),
     "nonlinear": Case(nonlinear, 4, {"rows": 1.5, "cols": 1.0}, num_sites=8192),
 }
-TIER = {"everything": [pytest.mark.slow], "nonlinear": [pytest.mark.slow]}
-TIER |= dict.fromkeys(("long", "deep"), [pytest.mark.nightly])
+TIER = dict.fromkeys(("everything", "long", "deep"), [pytest.mark.nightly])
+TIER["nonlinear"] = [pytest.mark.slow]
 P = 0.6
 
 

@@ -17,7 +17,7 @@ def semicircle(sigma=1.0):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("aspect", [0.4, pytest.param(2.5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("aspect", [0.4, 2.5])
 def test_one_matrix_is_marchenko_pastur(aspect):
     law, known = sx.product_law(aspect, sigma=1.3), sx.MarchenkoPastur(aspect, 1.3)
     z = jnp.array([0.3 + 0.2j, -1.0 + 0j, 4.0 - 0.5j])
@@ -33,9 +33,7 @@ def test_one_matrix_is_marchenko_pastur(aspect):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("p", "known"), [(2, (1, 3, 12)), pytest.param(3, (1, 4, 22), marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("p", "known"), [(2, (1, 3, 12)), (3, (1, 4, 22))])
 def test_products_of_square_matrices_have_fuss_catalan_moments(p, known):
     law = sx.product_law(*[1.0] * p)
     np.testing.assert_allclose(law.edges()[1], (p + 1) ** (p + 1) / p**p, rtol=1e-10)
@@ -53,7 +51,7 @@ def test_sum_with_a_semicircle_shifts_the_variable_of_the_other_law():
     np.testing.assert_allclose(semicircle(0.8).edges(), (-1.6, 1.6), rtol=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_populations_make_two_intervals():
     law = sx.population_law([1.0, 20.0], [0.8, 0.2], 8.0)
     z = jnp.array([5.0 + 1.0j, 60.0 + 0j])
@@ -72,7 +70,7 @@ def test_two_populations_make_two_intervals():
     np.testing.assert_allclose(intervals[2], intervals[1, 1])  # no third one
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_outermost_edges_of_many_intervals():
     values = [1.0, 8.0, 60.0, 400.0]
     law = sx.population_law(values, [1.0] * 4, 60.0)
@@ -92,7 +90,7 @@ def test_free_product_of_two_square_matrices_is_fuss_catalan():
         np.testing.assert_allclose(found, known, rtol=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_free_product_is_the_law_of_independent_factors():
     """Rectangular first factor; the second is declared in units of its own."""
     first = sx.product_law(0.7, 1.3).scaled(1.5)
