@@ -1,0 +1,33 @@
+"""The places of random breakages."""
+
+from mutant_places import Places
+
+TEXT = """
+def f(a, b=2, *, c: int = 0):
+    '''Not 1 + 1 of a docstring.'''
+    if a < b and not c:
+        raise ValueError(f"1 + {a}")
+    return g(a, µ := 0.5, key=-b) * 3, True
+"""
+
+
+def mutants(text):
+    return {text[:start] + new + text[end:] for start, end, new in Places(text).found}
+
+
+def test_every_kind_of_place_is_found_and_nothing_in_messages_or_docstrings():
+    changed = {
+        ("b=2", "b=3"),
+        ("= 0)", "= 1)"),
+        ("a < b and not c", "not (a < b and not c)"),
+        ("a < b", "a <= b"),
+        ("and", "or"),
+        ("not c", "c"),
+        ("a, µ := 0.5", "µ := 0.5, a"),
+        ("0.5", "1.0"),
+        ("-b", "b"),
+        (") * 3", ") / 3"),
+        ("* 3", "* 4"),
+        ("True", "False"),
+    }
+    assert mutants(TEXT) == {TEXT.replace(old, new) for old, new in changed}
