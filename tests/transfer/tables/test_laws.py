@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import spectrax as sx
 from experiments.benchmarks.transfer_verdicts import CURVES, OCTAVE, make_table, measure_cell
+from spectrax.transfer.tables import judge
+from spectrax.transfer.tables.cost import Valley
+from spectrax.transfer.tables.noise import Noise
+from spectrax.transfer.tables.runs import Curve
+from spectrax.transfer.tables.valley import Optimum
 
 WIDTHS = np.array([64.0, 128.0, 256.0, 512.0])
 LRS = 2.0 ** np.arange(-10.0, 1.0)
@@ -165,3 +171,49 @@ def test_losses_that_do_not_fall_have_no_limit():
     falling = judged([-5.0] * 4).measures
     assert falling.asymptotic_loss == pytest.approx(2.0, abs=0.05)
     assert falling.fit_error < 1e-6 and falling.extrapolation_loss < 1e-3
+
+
+def test_the_interval_of_a_rate_is_students():
+    """Its logarithm extends as many errors as 95 % of Student's distribution need."""
+    found = judged(-5.0 - 0.5 * np.arange(4), noise=0.05, seeds=3)
+    rate, (_, error) = found.recommend(4096), found.drift.at(4096)
+    reach = scipy.stats.t.ppf(0.975, found.drift.freedom) * error
+    np.testing.assert_allclose(np.log([rate.high / rate.lr, rate.lr / rate.low]), reach, rtol=1e-6)
+
+
+def seen(*optima, freedom=4.0):
+    """Evidence of widths 64, 128, …: optima (kind, x, error)."""
+    curves, found = [], []
+    for k, (kind, x, error) in enumerate(optima):
+        rates = np.linspace(-3.0, 0.0, 4)
+        ones = np.ones(4, int)
+        curves.append(Curve(WIDTHS[k], rates, (rates - x) ** 2, ones, np.zeros((4, 1)), True))
+        found.append(Optimum(x, error, 0.0, 0.0, 0.0, 2.0, kind, 1.0))
+    noise = Noise(np.zeros(len(optima)), freedom, True)
+    return judge.Evidence(curves, found, noise, None, None)
+
+
+def test_bounds_between_two_widths_allow_for_the_error_of_the_optimum():
+    """An optimum at -1 +- .1 and one beyond 0, an octave of width apart."""
+    low, high = judge._pair_bounds(seen(("inside", -1.0, 0.1), ("high", 0.0, np.inf)))
+    reach = scipy.stats.t.ppf(0.995, 4.0) * 0.1
+    assert low == pytest.approx((1 - reach) / np.log(2), rel=1e-6) and high == np.inf
+
+
+@pytest.mark.parametrize(
+    ("distance", "verdict"), [(0.05, "cannot judge"), (0.12, "does not transfer")]
+)
+def test_bounds_decide_only_on_a_drift_that_matters(distance, verdict):
+    """The drift is at least distance / log 2, .07 or .17; one of 1/8 matters."""
+    beyond = ("high", 0.0, np.inf)
+    assert judge._bounds(seen(("inside", -distance, 0.0), beyond)).verdict == verdict
+
+
+def test_a_rate_beside_the_optimum_is_replaced_by_it():
+    """Noise lifts the loss of the nearest rate by 0.3: that is no wall beside the optimum."""
+    x = np.arange(-3.0, 4.0)
+    loss = np.where(x == 0, 0.3, x**2)
+    curve = Curve(64.0, x, loss, np.ones(7, int), np.zeros((7, 1)), True)
+    valley = Valley(curve, Optimum(0.1, 0.1, 0.0, 0.0, 0.0, 2.0, "inside", 1.0))
+    assert valley.excess(0.1) == 0.0 and valley.excess(0.0) < 0.05
+    assert valley.excess(1.0) == pytest.approx(1.0)
