@@ -1,12 +1,22 @@
-"""Double precision for all tests, as the theory needs, and quick compilation."""
+"""Double precision for all tests, as the theory needs, and quick compilation, once."""
 
+import atexit
 import gc
 import os
 import pathlib
+import shutil
+import tempfile
 
 # Before NumPy is loaded: one process a core, each with threads of its own, takes twice the time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share a GPU
+# What one worker, or a process that a test starts, has compiled, the others read: they inherit this.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    COMPILED = tempfile.mkdtemp(prefix="spectrax-tests-")
+    atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import jax
 import pytest

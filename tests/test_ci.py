@@ -48,7 +48,8 @@ def run(tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "README.md").write_text((ROOT / "README.md").read_text("utf-8"))
     executable(tmp_path / ".ci" / "run", SCRIPT)
-    executable(tmp_path / "bin" / "python3", PYTHON)
+    for name in ("python3", "python3.29"):  # the second is newer than any that is installed
+        executable(tmp_path / "bin" / name, PYTHON)
     log = tmp_path / "log"
     variables = {
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
@@ -71,7 +72,8 @@ def test_a_run_without_failures_succeeds_and_does_everything(run):
     assert code == 0
     for call in ("ruff check", "ruff format --check", "mkdocs build --strict", "spectrax transfer"):
         assert call in calls
-    assert calls.count("pytest") == 2 and "-m slow" in calls
+    assert calls.count("pytest") == 3 and "-m slow" in calls
+    assert calls.count("spectrax transfer") == 2  # once with the newest Python
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,9 @@ def test_a_run_without_failures_succeeds_and_does_everything(run):
         ("*slow*", 1),
         ("*slow*", 5),  # no slow tests were found
         ("pip install*", 1),
+        ("spectrax transfer*newer*", 1),
+        ("*tests/test_properties.py*", 1),
+        ("python -c import jax*", 1),
     ],
 )
 def test_each_failure_fails_the_run(run, fail, code):
