@@ -10,7 +10,7 @@ import tempfile
 # Before NumPy is loaded: one process a core, each with threads of its own, takes twice the time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share a GPU
-# What one worker, or a process that a test starts, has compiled, the others read: they inherit this.
+# What one worker or a process of a test has compiled the others read: all inherit this.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     COMPILED = tempfile.mkdtemp(prefix="spectrax-tests-")
     atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)

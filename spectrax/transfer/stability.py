@@ -158,12 +158,14 @@ def _max_stable(model, *, kernel: str, num: int):
     def excess(eta, model):
         solution = solve(with_eta(model, eta), throw=False)
         path = ntk_path(solution, kernel=kernel, num=num)
-        return _excess(solution.model, jnp.max(path)), eta  # of several crossings the smallest
+        # Far beyond the edge the sharpness is 1e90. Of several crossings the smallest.
+        return jnp.log1p(_excess(solution.model, jnp.max(path))), eta
 
     grid = top * jnp.linspace(1 / NODES, 1.0 + 1e-9, NODES)
     solver = GridCrossing(rtol=TOLERANCE, atol=0.0)
     fixed = jax.lax.stop_gradient(model)
-    options = {"grid": jnp.concatenate([0.01 * grid[:1], grid])}
+    # Rich networks leave the edge at rates far below all others: up to gamma0 of 1e4.
+    options = {"grid": jnp.concatenate([1e-8 * grid[:1], grid])}
     return optx.root_find(
         excess, solver, options["grid"][0], fixed, options, has_aux=True, max_steps=80, throw=False
     ).value

@@ -105,3 +105,15 @@ def test_gradient_descent_stops_converging_at_the_predicted_rate(options, tolera
     )
     assert below[-1] < 1e-2 * below[50]
     assert not above[-1] < 0.1 * above[50]
+
+
+@pytest.mark.parametrize("gamma0", [1e-3, 1e2, 1e4])
+def test_very_lazy_and_very_rich_networks_have_an_edge(gamma0):
+    """A little above it the sharpness is 1e90 or infinite; a little below, all is stable."""
+    model = online((gamma0, 0.3, 1.0, 4.0), num_steps=6)
+    eta = sx.max_stable_lr(model)
+    below, above = (
+        sx.stability(sx.solve(with_eta(model, factor * eta), throw=False))
+        for factor in (1 - 1e-6, 1 + 1e-6)
+    )
+    assert below.result == sx.RESULTS.successful and above.result == sx.RESULTS.unstable
