@@ -5,8 +5,9 @@
 A first run of the default tests, each file in a process of its own, records which test executes
 which line (`coverage`). Then mutants are drawn uniformly from all places of `spectrax/` and
 `models/` where one can be made, and for each the tests that execute its line run, the quickest
-first, until one fails. Work is done on copies of the checkout. Everything is kept in the file of
-results and in `<out>.baseline.json`; the same command goes on where it stopped.
+first, until one fails or their time exceeds `--budget`. Work is done on copies of the checkout.
+Everything is kept in the file of results and in `<out>.baseline.json`; the same command goes on
+where it stopped.
 """
 
 import argparse
@@ -97,47 +98,47 @@ took, bad = {}, set()
 """
 
 
-def baseline(copy, cache, path: pathlib.Path) -> dict:
-    """{"seconds": {test: s}, "lines": {file: {line: [tests]}}} of the unbroken code."""
-    if path.exists():
-        return json.loads(path.read_text())
+def record(file: pathlib.Path, copy: pathlib.Path, cache: pathlib.Path):
+    """Seconds of each test of a file, and the tests of each line: of those that pass."""
     import coverage
 
-    (copy / "baseline_plugin.py").write_text(PLUGIN)
     seconds, lines = {}, {}
-    for file in sorted((copy / "tests").rglob("test_*.py")):
-        with tempfile.TemporaryDirectory() as folder:
-            data, times = f"{folder}/data", f"{folder}/times.json"
-            command = [sys.executable, "-m", "coverage", "run", f"--data-file={data}"]
-            command += [
-                f"--source={','.join(PACKAGES)}",
-                "-m",
-                "pytest",
-                "-q",
-                "-n",
-                "0",
-                "--tb=no",
-            ]
-            command += ["-p", "baseline_plugin", str(file.relative_to(copy))]
-            env = environment(copy, cache) | {"BASELINE_TIMES": times}
-            subprocess.run(command, cwd=copy, env=env, stdout=subprocess.DEVNULL)
-            if not os.path.exists(times):
-                continue
-            kept = json.loads(pathlib.Path(times).read_text())
-            seconds |= kept
+    with tempfile.TemporaryDirectory() as folder:
+        data, times = f"{folder}/data", f"{folder}/times.json"
+        command = [sys.executable, "-m", "coverage", "run", f"--data-file={data}"]
+        command += [f"--source={','.join(PACKAGES)}", "-m", "pytest", "-q", "-n", "0"]
+        command += ["--tb=no", "-p", "baseline_plugin", str(file)]
+        env = environment(copy, cache) | {"BASELINE_TIMES": times}
+        subprocess.run(command, cwd=copy, env=env, stdout=subprocess.DEVNULL)
+        if os.path.exists(times):
+            seconds = json.loads(pathlib.Path(times).read_text())
             found = coverage.CoverageData(data)
             found.read()
             for name in found.measured_files():
                 own = lines.setdefault(os.path.relpath(name, copy), {})
                 for line, tests in found.contexts_by_lineno(name).items():
-                    own.setdefault(str(line), []).extend(test for test in tests if test in kept)
-        print(f"{file.relative_to(copy)}: {len(kept)} tests", flush=True)
+                    own[str(line)] = [test for test in tests if test in seconds]
+    print(f"{file}: {len(seconds)} tests", flush=True)
+    return seconds, lines
+
+
+def baseline(each, path: pathlib.Path) -> dict:
+    """{"seconds": {test: s}, "lines": {file: {line: [tests]}}} of the unbroken code."""
+    if path.exists():
+        return json.loads(path.read_text())
+    files = sorted(file.relative_to(ROOT) for file in (ROOT / "tests").rglob("test_*.py"))
+    seconds, lines = {}, {}
+    for found, own in each(record, files):
+        seconds |= found
+        for name, places in own.items():
+            for line, tests in places.items():
+                lines.setdefault(name, {}).setdefault(line, []).extend(tests)
     answer = {"seconds": seconds, "lines": lines}
     path.write_text(json.dumps(answer))
     return answer
 
 
-def tests_of(mutant: dict, known: dict) -> list[str]:
+def tests_of(mutant: dict, known: dict, budget: float) -> list[str]:
     """Tests that execute the lines, the quickest first; of the whole file if only imports do."""
     own = known["lines"].get(mutant["file"], {})
     first, last = mutant["lines"]
@@ -145,12 +146,18 @@ def tests_of(mutant: dict, known: dict) -> list[str]:
     tests = {test for found in executed for test in found}
     if executed and not tests:
         tests = {test for found in own.values() for test in found}
-    return sorted(tests, key=known["seconds"].get)
+    chosen, total = [], 0.0
+    for test in sorted(tests, key=known["seconds"].get):
+        total += known["seconds"][test]
+        if chosen and total > budget:
+            break
+        chosen.append(test)
+    return chosen
 
 
-def judge(mutant: dict, copy, cache, known: dict) -> dict:
+def judge(mutant: dict, copy, cache, known: dict, budget: float) -> dict:
     """What became of the mutant: `noticed`, `survived`, or `not executed`."""
-    tests = tests_of(mutant, known)
+    tests = tests_of(mutant, known, budget)
     if not tests:
         return mutant | {"fate": "not executed"}
     path = copy / mutant["file"]
@@ -195,6 +202,7 @@ def main() -> None:
     parser.add_argument("--num", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--budget", type=float, default=120.0, help="seconds of tests for each")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("mutants.jsonl"))
     args = parser.parse_args()
     drawn = random.Random(args.seed).sample(all_mutants(), args.num)
@@ -210,21 +218,24 @@ def main() -> None:
         copies = queue.Queue()
         for job in range(args.jobs):
             copy = pathlib.Path(folder) / f"copy{job}"
-            shutil.copytree(
-                ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "__pycache__")
-            )
+            shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+            (copy / "baseline_plugin.py").write_text(PLUGIN)
             copies.put(copy)
-        known = baseline(copy, cache, args.out.with_suffix(".baseline.json"))
 
-        def one(mutant):
-            copy = copies.get()
-            try:
-                return judge(mutant, copy, cache, known)
-            finally:
-                copies.put(copy)
+        def each(function, arguments, *more):
+            def one(argument):
+                copy = copies.get()
+                try:
+                    return function(argument, copy, cache, *more)
+                finally:
+                    copies.put(copy)
 
-        with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool, args.out.open("a") as file:
-            for result in pool.map(one, todo):
+            with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+                yield from pool.map(one, arguments)
+
+        known = baseline(each, args.out.with_suffix(".baseline.json"))
+        with args.out.open("a") as file:
+            for result in each(judge, todo, known, args.budget):
                 results.append(result)
                 file.write(json.dumps(result) + "\n")
                 file.flush()
