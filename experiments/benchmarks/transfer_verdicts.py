@@ -193,7 +193,7 @@ def measure_cell(
         "seeds": seeds,
         "widths": count,
         "kind": kind,
-        "step": step / OCTAVE,
+        "step": float(step / OCTAVE),
         "wrong": float(share[1] if drift == 0 else share[0]),
         "cannot_judge": float(share[2]),
         "coverage": float(share[3]),

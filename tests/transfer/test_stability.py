@@ -66,6 +66,27 @@ def test_a_kernel_at_rest_diverges_right_beyond_the_rate(momentum):
     assert growth[0] < 0.5 and growth[1] > 2.0, growth
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.6, 0.95])
+@pytest.mark.parametrize("decay", [0.0, 0.1, 0.5])
+def test_the_bound_is_where_steps_on_a_parabola_grow(momentum, decay):
+    """Of the loss kappa w^2/2, by thousands of steps of the optimizer itself."""
+    options = {"alpha": 1.0, "nu": 1.0, "gamma0": 1.0, "momentum": momentum, "weight_decay": decay}
+    model = sx.DeepLinear(1, 1, eta=0.1, **options)
+    optimizer = model.transformation()
+
+    def end(slope):
+        def step(carry, _):
+            w, state = carry
+            updates, state = optimizer.update(slope * w, state, w)
+            return (w + updates, state), None
+
+        start = jnp.ones(()), optimizer.init(jnp.ones(()))
+        return jax.lax.scan(step, start, length=4000)[0][0]
+
+    below, above = jax.vmap(end)(model.stability_bound() * jnp.array([0.99, 1.01]))
+    assert abs(below) < 1e-3 and abs(above) > 1e3
+
+
 @pytest.mark.slow
 def test_unstable_is_not_divergent():
     model = sx.DeepLinear(1, 10, alpha=4.0, nu=1.0, eta=0.33, gamma0=3.0)
