@@ -1,5 +1,7 @@
 """The bulk as a chain: Gauss nodes and the trace response."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,34 @@ import spectrax as sx
 
 LAWS = [sx.MarchenkoPastur(0.3), sx.MarchenkoPastur(1.0, 1.3), sx.MarchenkoPastur(2.5, 0.7)]
 SIGNS = pytest.mark.parametrize("sign", [-1, 1])
+
+
+def narayana(k, j):
+    return math.comb(k, j) * math.comb(k, j - 1) // k
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_few_nodes_have_the_moments_of_marchenko_and_pastur(law):
+    r"""$\sigma^{2k}\sum_j N_{kj}\alpha^j$, mass at zero included; exact below power 2 num."""
+    num, alpha = 5, float(law.aspect)
+    nodes, weights = sx.gauss_nodes(law, num)
+    assert np.all(np.diff(nodes) > 0) and np.all(weights > 0) and nodes.shape == (num,)
+    moments = [
+        float(law.sigma) ** (2 * k) * sum(narayana(k, j) * alpha**j for j in range(1, k + 1))
+        for k in range(1, 2 * num + 1)
+    ]
+    found = [weights @ nodes**k for k in range(1, 2 * num + 1)]
+    np.testing.assert_allclose(np.sum(weights), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(found[:-1], moments[:-1], rtol=1e-10)
+    assert abs(found[-1] / moments[-1] - 1) > 1e-6  # and no further
+
+
+def test_few_nodes_have_the_moments_of_a_semicircle():
+    """Catalan numbers."""
+    nodes, weights = sx.gauss_nodes(sx.Semicircle(0.7), 4)
+    for k in range(8):
+        catalan = math.comb(k, k // 2) / (k // 2 + 1) if k % 2 == 0 else 0.0
+        np.testing.assert_allclose(weights @ nodes**k, 0.7**k * catalan, atol=1e-12)
 
 
 def test_response_of_a_semicircle_is_a_bessel_function():
