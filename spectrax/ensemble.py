@@ -200,17 +200,18 @@ def _all_eigenvalues(W: Float[Array, "n m"]) -> np.ndarray:
     return np.concatenate([values, np.zeros(max(0, W.shape[1] - W.shape[0]))])
 
 
+def _estimate(*values: Float[Array, "..."]) -> Estimate:
+    """Of one number in every network."""
+    x = jnp.stack(values)
+    mean, stderr = x.mean(0), x.std(0, ddof=1) / math.sqrt(len(values))
+    fine = jnp.isfinite(x).all(0)
+    return Estimate(jnp.where(fine, mean, jnp.inf), jnp.where(fine, stderr, jnp.inf))
+
+
 def _collect(model: AbstractDMFT, runs: list[dict], stops, size: int) -> Ensemble:
     """Means and standard errors over seeds."""
-
-    def estimate(*values):
-        x = jnp.stack(values)
-        mean, stderr = x.mean(0), x.std(0, ddof=1) / math.sqrt(len(values))
-        fine = jnp.isfinite(x).all(0)
-        return Estimate(jnp.where(fine, mean, jnp.inf), jnp.where(fine, stderr, jnp.inf))
-
     numbers = [{k: run[k] for k in ("top", "sharpness", "grams", "seen")} for run in runs]
-    found = jax.tree.map(estimate, *numbers)
+    found = jax.tree.map(_estimate, *numbers)
     plan, seen = model.plan(), found["seen"]
     kernels = (
         tuple(None if name is None else found["grams"][name] for name in names)

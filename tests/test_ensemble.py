@@ -3,10 +3,12 @@
 from functools import cache
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import spectrax as sx
+from spectrax.ensemble import _both_ends, _estimate
 
 TEACHERS = np.array([[1.0, 0.3, 0.0], [0.3, 1.0, -0.2], [0.0, -0.2, 0.8]])
 BASE = {"alpha": 3.0, "nu": 1.0, "eta": 0.03, "gamma0": 2.5}
@@ -73,12 +75,41 @@ def test_rounded_ratios_are_the_ones_compared():
         sx.compare(sx.solve(model), ensemble)
 
 
-def test_every_eigenvalue_is_there_if_asked_for():
-    model = sx.DeepLinear(1, 2, alpha=2.0, nu=0.5, eta=0.1, gamma0=2.0)
-    ensemble = sx.simulate(model, 60, key=jax.random.key(0), num_seeds=2, all_eigenvalues=True)
-    (values,) = ensemble.eigenvalues
-    assert values.shape == (2, 60)
-    assert (np.abs(values) < 1e-12).sum() == 60  # N = 30 of D = 60 in each of two networks
+@pytest.fixture(scope="module")
+def unordered():
+    """Spectra asked for in an order of their own: those of two steps, the earlier one last."""
+    model = sx.DeepLinear(1, 2, alpha=2.0, nu=0.5, eta=0.3, gamma0=2.0)
+    options = {"num_seeds": 3, "all_eigenvalues": True, "spectrum_steps": (2, 0)}
+    return sx.simulate(model, 60, key=jax.random.key(0), **options)
+
+
+def test_every_eigenvalue_is_there_if_asked_for(unordered):
+    (values,) = unordered.eigenvalues
+    assert values.shape == (3, 60)
+    assert (np.abs(values) < 1e-12).sum() == 90  # N = 30 of D = 60 in each of three networks
+
+
+def test_spectra_are_in_the_order_asked_for_and_all_eigenvalues_those_of_the_last_step(unordered):
+    """Mean and standard error are those of NumPy, with one degree of freedom less."""
+    tops = unordered.eigenvalues[0].max(1)
+    mean, stderr = unordered.top_eigenvalues.mean, unordered.top_eigenvalues.stderr
+    np.testing.assert_allclose(mean[0, 0, 0], tops.mean(), rtol=1e-10)
+    np.testing.assert_allclose(stderr[0, 0, 0], tops.std(ddof=1) / 3**0.5, rtol=1e-8)
+    assert abs(mean[0, 0, 0] - mean[0, 1, 0]) > 1e-3  # it has learned
+
+
+def test_estimates_are_infinite_and_never_nan_where_a_network_or_the_mean_is_not_finite():
+    largest = np.finfo(float).max
+    values = jnp.array([[1.0, np.inf, np.nan, largest], [3.0, 1.0, 1.0, largest]])
+    found = _estimate(*values)
+    np.testing.assert_array_equal(found.mean, [2.0, np.inf, np.inf, np.inf])
+    np.testing.assert_allclose(found.stderr, [1.0, np.inf, np.inf, np.inf])
+
+
+def test_both_ends_of_a_symmetric_spectrum():
+    """The largest ones descending, then the smallest ones ascending."""
+    found = _both_ends(jnp.diag(jnp.array([5.0, -3.0, 1.0, 2.0, -1.0])), 2)
+    np.testing.assert_allclose(found, [5.0, 2.0, -3.0, -1.0])
 
 
 def test_diverged_networks_leave_no_nan():
