@@ -228,9 +228,15 @@ def test_snapshots_of_a_folder_come_by_number(tmp_path):
 
 
 def test_the_number_of_a_snapshot_is_the_last_one_of_its_name():
-    names = ("vit-b16_step-200.npz", "run3/checkpoint-40", "a.safetensors", "v2.5_step_7.npz")
+    names = (
+        "vit-b16_step-200.npz",
+        "run3/checkpoint-40",
+        "a.safetensors",
+        "v2.5_step_7.npz",
+        "run.9",
+    )
     found = [number_of(pathlib.Path(name)) for name in names]
-    np.testing.assert_array_equal(found, [200, 40, np.nan, 7])
+    np.testing.assert_array_equal(found, [200, 40, np.nan, 7, 9])
 
 
 @pytest.mark.parametrize(

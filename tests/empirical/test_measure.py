@@ -4,9 +4,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 from empirical.helpers import spiked
+from scipy.stats import kstest
 
 import spectrax
-from spectrax.empirical import measure_spectrum, spike_location
+from spectrax.empirical import measure_spectrum, spike_location, spike_strength
+from spectrax.empirical.fit import Levels, _without
+from spectrax.empirical.law import BulkLaw
+from spectrax.empirical.measure import FINITE, MISFIT, _distance
 
 ASPECTS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -120,6 +124,48 @@ def test_normalisation_layout_and_transposition():
         assert other.sigma == pytest.approx(a.sigma) and other.shape == (120, 80)
     assert d.aspect == pytest.approx(1 / a.aspect) and d.sigma == pytest.approx(a.sigma)
     np.testing.assert_allclose(d.eigenvalues * 120, a.eigenvalues * 80, rtol=1e-9)
+
+
+def test_more_than_a_tenth_of_all_eigenvalues_is_no_outlier_of_a_bulk():
+    """However well the rest follows its law: two of sixteen, and of twenty-four."""
+    for size, regime in ((16, "restructured bulk"), (24, "bulk + outliers")):
+        W = spiked(np.random.default_rng(0), 2 * size, size, [40.0, 30.0])
+        found = measure_spectrum(W)
+        assert found.regime == regime and found.ks < MISFIT + FINITE / size
+        assert np.sum(found.eigenvalues > found.threshold) == 2
+
+
+def test_errors_of_strengths_propagate_from_those_of_locations_and_of_sigma():
+    """Derivatives are central differences; for a weak spike both parts count."""
+    found = measure_spectrum(spiked(np.random.default_rng(1), 60, 120, [3.0]))
+    (z,), (error,), step = found.location, found.location_stderr, 1e-6
+    along = [
+        (spike_strength(z * (1 + x), 0.5, found.sigma * (1 + y)) / (2 * step)).item()
+        for x, y in ((step, 0.0), (-step, 0.0), (0.0, step), (0.0, -step))
+    ]
+    by_location = (along[0] - along[1]) / z * error
+    by_sigma = (along[2] - along[3]) / found.sigma * found.sigma_stderr
+    expected = np.hypot(by_location, by_sigma)
+    assert abs(by_sigma) > 0.02 * abs(by_location)
+    np.testing.assert_allclose(found.strength_stderr, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0.7, 1.4])
+def test_distance_from_the_law_is_kolmogorovs(shift):
+    """Below the law at some places, above it at others: both sides of every step."""
+    nodes = np.sort(shift * np.random.default_rng(2).uniform(0.1, 2.8, 40))[::-1]
+    law, levels = BulkLaw(1.0, 1.0), Levels(40, 40, nodes[None], np.full((1, 40), 1 / 40), 1.0)
+    exact = kstest(nodes, law.cdf).statistic
+    np.testing.assert_allclose(_distance(levels, law, np.inf), exact, rtol=1e-12)
+
+
+def test_an_outlier_is_taken_off_the_bulk_for_every_random_vector():
+    """Their nodes differ in the last digits; the level is that of one of them."""
+    nodes = np.array([[9.00001, 2.0, 1.0], [8.99999, 3.0, 0.5]])
+    levels = Levels(3, 3, nodes, np.array([[0.5, 0.3, 0.2], [0.6, 0.1, 0.3]]), 12.0)
+    bulk, weights = _without(levels, levels.above(4.0)[:1])
+    np.testing.assert_array_equal(bulk, nodes)
+    np.testing.assert_allclose(weights, [[0.0, 0.6, 0.4], [0.0, 0.25, 0.75]])
 
 
 def test_kernels_are_measured_unfolded():
