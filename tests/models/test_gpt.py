@@ -78,6 +78,29 @@ def test_attention_depends_on_relative_positions_only():
     assert rotate(q.astype(jnp.bfloat16), positions).dtype == jnp.bfloat16
 
 
+def test_features_turn_as_the_formula_says():
+    """Pairs of features as complex numbers, times a phase."""
+    x = np.random.default_rng(0).normal(size=(5, 2, 8))
+    positions, k = np.arange(5), np.arange(4)
+    phase = np.exp(1j * np.arange(5)[:, None, None] * 100.0 ** (-2 * k / 8))
+    turned = (x[..., :4] + 1j * x[..., 4:]) * phase
+    found = rotate(jnp.asarray(x), jnp.asarray(positions), base=100.0)
+    np.testing.assert_allclose(found[..., :4], turned.real, atol=1e-5)
+    np.testing.assert_allclose(found[..., 4:], turned.imag, atol=1e-5)
+
+
+@pytest.mark.parametrize(("parameterization", "power"), [("mup", 1.0), ("standard", 0.5)])
+def test_attention_shrinks_with_the_size_of_heads(parameterization, power):
+    """As 1/size in µP, with 1/√size at the base size; as 1/√size in standard parameterization."""
+    for size in (8, 16, 32):
+        options = TINY | {"parameterization": parameterization}
+        model = nnx.eval_shape(
+            lambda n=64 // size, more=options: GPT(64, n, 1, **more, rngs=nnx.Rngs(0))
+        )
+        scale = model.blocks[0].attention.softmax_scale
+        assert scale == pytest.approx((16 / size) ** power / 4)
+
+
 def test_order_of_earlier_tokens_matters():
     """One layer without positions could not tell; the last token sees both arrangements."""
     model = tiny(layers=1)

@@ -1,6 +1,7 @@
 """Files that are whole or not there."""
 
 import json
+import os
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +19,33 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
         raise KeyboardInterrupt
     np.testing.assert_array_equal(open_checkpoint(path).read("x"), np.arange(3))
     assert [x.name for x in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_content_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
+    """Of a power failure nothing is left but an order of calls that can be looked at."""
+    path, calls = tmp_path / "a.npz", []
+
+    def noted(name, function):
+        def call(*args):
+            calls.append((name, path.exists()))
+            return function(*args)
+
+        monkeypatch.setattr(saving.os, name, call)
+
+    noted("fsync", os.fsync), noted("replace", os.replace)
+    with saving.replacing(path) as file:
+        file.write(b"whole")
+    assert calls[:2] == [("fsync", False), ("replace", False)] and path.read_bytes() == b"whole"
+
+
+def test_a_state_of_another_type_is_refused(tmp_path):
+    saving.write_state(tmp_path, 3, {"a": np.zeros(2, np.float32), "grows": np.zeros(0)})
+    for like in ({"a": jnp.zeros(2), "grows": np.zeros(0)}, {"a": jnp.zeros(2, jnp.int32)}):
+        with pytest.raises(CheckpointError, match=r"shape \(2,\), type float32"):
+            saving.read_state(tmp_path, {"grows": np.zeros(0)} | like)
+    single = {"a": jnp.zeros(2, jnp.float32), "grows": np.zeros(0, np.float32)}
+    with pytest.raises(CheckpointError, match=r"shape \(0,\), type float64"):
+        saving.read_state(tmp_path, single)
 
 
 def test_states_come_back_as_they_were(tmp_path):

@@ -17,6 +17,7 @@ from flax import nnx
 from resumable_training import NUM_STEPS, Stream, run
 
 import spectrax as sx
+from models import saving
 from models import step as compiled
 from models.loss import squared_error
 from models.mlp import MLP, wide_mlp
@@ -245,7 +246,7 @@ def equal_runs(first, second):
 @pytest.mark.slow
 def test_resumed_training_gives_the_same_weights(tmp_path):
     """Killed at any step: Adam, schedule and accumulation continue bit by bit."""
-    step = int(np.random.default_rng().integers(5, NUM_STEPS))
+    step = int(np.random.default_rng(0).integers(5, NUM_STEPS))
     process = killed(tmp_path / "killed", str(step))
     whole = run(tmp_path / "whole")
     assert process.wait(300) == -9, step
@@ -257,7 +258,7 @@ def test_resumed_training_gives_the_same_weights(tmp_path):
 @pytest.mark.slow
 def test_training_killed_at_any_moment_gives_the_same_weights(tmp_path):
     """Again and again until it is through, also while it writes."""
-    rng, kills, done = np.random.default_rng(), 0, 0
+    rng, kills, done = np.random.default_rng(1), 0, 0
 
     def newest():
         return max((int(path.stem[6:]) for path in tmp_path.glob("state_*.msgpack")), default=0)
@@ -274,6 +275,27 @@ def test_training_killed_at_any_moment_gives_the_same_weights(tmp_path):
     print("kills", kills)
     assert kills > 1
     equal_runs(run(tmp_path, save_every=1), run(None, save_every=None))
+
+
+def test_a_training_stopped_before_its_last_snapshot_takes_it_when_it_continues(
+    tmp_path, monkeypatch
+):
+    """The state of the last step comes last: where it is, everything is."""
+    place = saving.snapshot_path
+
+    def stopped(folder, step):
+        if step == 6:
+            raise KeyboardInterrupt
+        return place(folder, step)
+
+    options = {"folder": tmp_path, "save_every": 3}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(saving, "snapshot_path", stopped)
+        short(network(), **options)
+    model = network()
+    record = short(model, **options)
+    assert same(weights(model), list(record.weights(6).values()))
+    assert json.loads((tmp_path / "training.json").read_text())["result"]["steps"] == 6
 
 
 def test_a_finished_training_is_not_repeated(tmp_path):

@@ -9,12 +9,14 @@ import numpy as np
 import optax
 import pytest
 from scipy.sparse.linalg import svds
+from scipy.special import softmax
 
 import spectrax as sx
 from models.loss import squared_error
 from models.training import train
 from models.twin import Listed, loss_of_theory, twin
 from spectrax.program.finite import Trainer
+from spectrax.training.losses import LOSSES
 
 CASE = json.loads((Path(__file__).parents[1] / "data" / "cases.json").read_text())["wide"][0]
 GIVEN = {name: CASE[name] for name in ("inputs", "targets", "eta", "gamma0")}
@@ -222,7 +224,24 @@ def test_the_difference_halves_when_the_size_doubles(name, size, seeds):
     assert abs(gaps[1]) < 0.7 * gaps[0] and abs(gaps[2]) < 0.7 * abs(gaps[1]) + 2 * error[-1]
 
 
-# --- data and requests
+# --- losses, data and requests
+
+
+@pytest.mark.parametrize("loss", ["mse", "logistic", "cross_entropy"])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_the_theory_descends_the_loss(loss, outputs):
+    """Its error signal is minus the number of samples times the derivative in each output."""
+    rng = np.random.default_rng(4)
+    f, y = rng.normal(size=(4, outputs)), np.sign(rng.normal(size=(4, outputs)))
+    model = sx.WideNetwork(1, 1, inputs=f, targets=y, eta=0.1, gamma0=1.0, loss=loss)
+    slope = jax.grad(lambda f: loss_of_theory(model)(lambda x: x, f, y))(jnp.asarray(f))
+    errors = {
+        "mse": y - f,
+        "logistic": y / (1 + np.exp(y * f)),
+        "cross_entropy": y - y.sum(1, keepdims=True) * softmax(f, axis=1),
+    }
+    np.testing.assert_allclose(-4 * slope, errors[loss], rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(LOSSES[loss].error(y, f), errors[loss], rtol=1e-12, atol=1e-14)
 
 
 def test_population_error_of_linear_networks_is_exact():

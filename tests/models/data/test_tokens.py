@@ -69,6 +69,10 @@ def test_arguments_out_of_range_are_named(data, name, value):
 
 
 def test_evaluation_of_more_than_there_is_is_refused(data):
+    """The last window needs a token that follows it."""
+    with pytest.raises(ValueError, match="Argument `size` must be .* from 1 to 3, got 4"):
+        dataclasses.replace(data, held_out=40).evaluation(4)
+    assert dataclasses.replace(data, held_out=40).evaluation(3)[1].max() <= 143
     with pytest.raises(ValueError, match="Argument `size` must be .* from 1 to 4, got 5"):
         data.evaluation(5)
 
