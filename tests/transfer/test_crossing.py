@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 
-from spectrax.transfer.crossing import GridCrossing
+from spectrax.transfer.crossing import GridCrossing, _bracket
 
 GRID = jnp.linspace(0.0, 3.0, 13)
 
@@ -29,6 +29,20 @@ def test_the_crossing_of_lowest_score():
         found = find(lambda x, score=score: (function(x), score(x)))
         assert found.stats["found"]
         np.testing.assert_allclose(found.value, root, rtol=1e-11)
+
+
+def test_of_two_crossings_the_one_with_the_lowest_score_at_an_end():
+    """The other ends do not matter: here the worst of all is at the best crossing."""
+    values, scores = jnp.array([-1.0, 2.0, -3.0, 4.0]), jnp.array([9.0, 1.0, 3.0, 2.0])
+    *found, exists = _bracket(jnp.arange(4.0), values, scores)
+    assert [float(x) for x in found] == [0.0, 1.0, -1.0, 2.0] and exists
+
+
+def test_a_crossing_at_the_end_of_a_flat_stretch_is_found_to_the_last_digit():
+    """Where false position alone keeps one end of the bracket and creeps."""
+    found = find(lambda x: ((x - 1.6) ** 9 + 1e-9, x))
+    np.testing.assert_allclose(found.value, 1.5, rtol=1e-9)
+    assert found.result == optx.RESULTS.successful and found.stats["num_steps"] < 60
 
 
 def test_infinite_values_are_positive():

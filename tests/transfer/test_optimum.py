@@ -7,6 +7,7 @@ import pytest
 from differences import central_differences
 
 import spectrax as sx
+from spectrax.transfer import optimum
 from spectrax.transfer.stability import with_eta
 
 
@@ -42,6 +43,25 @@ def test_gradient_of_the_optimal_rate():
 
     slope, value = jax.grad(rate)(HERE), jax.jit(rate)
     np.testing.assert_allclose(slope, central_differences(value, HERE), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("place", "slope"), [(0.05, 2.0), (1e-9, 0.0)])
+def test_an_end_of_the_range_does_not_move_with_the_optimum(place, slope, monkeypatch):
+    """The loss (log η − log(place · γ₀²))²: inside the range its optimum goes with γ₀²."""
+
+    def loss_and_slope(model, loss):
+        distance = jnp.log(model.eta / (place * model.gamma0**2))
+        return distance**2, 2 * distance
+
+    monkeypatch.setattr(optimum, "_slope", loss_and_slope)
+    at = {"alpha": 5.0, "nu": 1.5, "eta": 0.1}
+
+    def rate(gamma0):
+        return jnp.log(sx.optimal_lr(sx.DeepLinear(1, 2, gamma0=gamma0, **at), nodes=5))
+
+    found, derivative = jax.value_and_grad(rate)(1.1)
+    np.testing.assert_allclose(1.1 * derivative, slope, rtol=1e-7, atol=1e-12)
+    assert (np.abs(found - np.log(place * 1.21)) < 1e-8) == (slope > 0)
 
 
 def test_bad_requests():

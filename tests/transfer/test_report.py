@@ -49,6 +49,49 @@ def test_verdicts_and_costs_are_those_of_the_widths_asked_for():
     np.testing.assert_allclose(found["ntk"].gain, optimum(WIDTHS[:-1]) - LIMIT - WORSE / 4)
 
 
+def stand_in(function, models, *args):
+    """What theory says of networks whose loss is a parabola in the logarithm of the rate."""
+    n = np.asarray(models.nu)
+    rich = np.asarray(models.parameterization.output_exponent) == 0.5
+    best = np.where(rich, RATES["mup"](n), RATES["ntk"](n))
+    if function is report._spectra:
+        escaped = n > 1.0
+        sharpness = 10.0 + np.arange(4) + n[:, None]
+        return np.where(escaped, n, np.inf), 4.0 + n, escaped, sharpness
+    if function == "losses":
+        return optimum(n)[:, None] + np.log2(args[0] / best[:, None]) ** 2
+    return {sx.max_stable_lr: 0.9, sx.optimal_lr: 1.0}[function] * best
+
+
+def test_numbers_of_the_whole_report_are_those_of_their_widths(monkeypatch):
+    """Whatever the order of the widths; curves reach from below all optima to beyond all edges."""
+    monkeypatch.setattr(report, "_over", stand_in)
+    monkeypatch.setattr(report, "_losses_over", lambda *x: stand_in("losses", *x))
+    monkeypatch.setattr(report, "fit_parameterization", lambda *x, **more: planted().fit)
+    model = sx.DeepLinear(1, 4, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0)
+    stages = []
+    found = sx.transfer_report(model, [4.0, 1.0, 2.0], progress=stages.append, at=16.0)
+    assert stages == list(report.STAGES)
+    np.testing.assert_array_equal(found.widths, WIDTHS)
+    for name, rate in RATES.items():
+        table = found.tables[name]
+        np.testing.assert_array_equal(table.escape_step, [np.inf, 2.0, 4.0])
+        np.testing.assert_array_equal(table.top_outlier, 4.0 + WIDTHS)
+        np.testing.assert_array_equal(table.escaped, [False, True, True])
+        np.testing.assert_array_equal(table.sharpness, 10.0 + np.arange(4) + WIDTHS[:, None])
+        np.testing.assert_allclose(table.max_stable_lr, 0.9 * rate(WIDTHS))
+        np.testing.assert_allclose(table.optimal_lr, rate(WIDTHS))
+        np.testing.assert_allclose(table.loss, optimum(WIDTHS))
+        curve = optimum(WIDTHS)[:, None] + np.log2(found.lrs / rate(WIDTHS)[:, None]) ** 2
+        np.testing.assert_allclose(found.losses[name], curve, rtol=1e-12)
+        assert found.recommended[name] == pytest.approx((16.0, rate(16.0)))
+    best = np.array([rate(WIDTHS) for rate in RATES.values()])
+    ends = best.min() / 4, 1.2 * 0.9 * best.max()
+    np.testing.assert_allclose(found.lrs[[0, -1]], ends, rtol=1e-12)
+    assert found.verdicts["mup"].verdict == "transfers"
+    assert found.verdicts["ntk"].verdict == "does not transfer"
+
+
 @pytest.fixture(scope="module")
 def real():
     """Theory of one hidden layer; most of the time is compilation."""

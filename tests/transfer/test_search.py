@@ -74,6 +74,33 @@ def test_diverged_trials_are_taken_back():
     assert fit.spread <= fit.spreads[0] and np.isfinite(fit.spread)
 
 
+def test_bad_trials_are_taken_back_by_halves_of_the_move_that_led_there():
+    """Straight back towards the last good exponents, however many trials in a row are bad."""
+    import optax
+
+    def observable(model):
+        exponent = model.parameterization.output_exponent
+        return jnp.where(exponent < 0.35, model.nu ** (exponent - 0.5), jnp.inf)
+
+    fit = sx.fit_parameterization(
+        MODEL,
+        [8.0, 64.0],
+        start=(0.3, 0.1),
+        observable=observable,
+        optimizer=optax.sgd(2.0),
+        num_iterations=8,
+    )
+    bad = np.isinf(fit.spreads)
+    assert bad[1:3].all() and not bad[0] and not bad[3:].all()
+    good = 0
+    for k in range(1, 9):
+        if bad[k]:
+            half = (fit.path[k] + fit.path[good]) / 2
+            np.testing.assert_allclose(fit.path[k + 1], half, rtol=1e-12)
+        else:
+            good = k
+
+
 def test_a_second_search_of_the_same_kind_traces_nothing():
     traced = []
 

@@ -1,5 +1,7 @@
 """The edge of stability: definition, simulation, derivatives, what cannot be asked."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from differences import central_differences
 
 import spectrax as sx
+from spectrax.transfer import stability
 from spectrax.transfer.stability import initial_sharpness, with_eta
 
 
@@ -98,6 +101,21 @@ def test_unstable_is_not_divergent():
     found = sx.stability(solution)
     assert found.result == sx.RESULTS.divergent
     assert np.isinf(found.sharpness[solution.stats["diverged_at"] :]).all()
+
+
+def edge_of(path, monkeypatch):
+    """Largest stable rate where sharpness is this function of the rate."""
+    model = sx.DeepLinear(1, 3, alpha=4.0, nu=1.0, eta=0.1, gamma0=3.0)
+    monkeypatch.setattr(stability, "solve", lambda model, throw: SimpleNamespace(model=model))
+    monkeypatch.setattr(stability, "ntk_path", lambda solution, **_: path(solution.model.eta))
+    return stability._max_stable(model, kernel="train", num=8)
+
+
+@pytest.mark.parametrize("edge", [1e-3, 1.5e-2])
+def test_an_edge_far_below_that_of_the_first_step_is_found(edge, monkeypatch):
+    """Sharpness that grows during training: also below the first node of a regular grid."""
+    found = edge_of(lambda eta: jnp.array([1.0, 2 / edge**2 * eta]), monkeypatch)
+    np.testing.assert_allclose(found, edge, rtol=1e-9)
 
 
 def test_bad_requests():
