@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
+import pytest
 
 from spectrax.transfer.crossing import GridCrossing, _bracket
 
@@ -38,11 +39,28 @@ def test_of_two_crossings_the_one_with_the_lowest_score_at_an_end():
     assert [float(x) for x in found] == [0.0, 1.0, -1.0, 2.0] and exists
 
 
-def test_a_crossing_at_the_end_of_a_flat_stretch_is_found_to_the_last_digit():
-    """Where false position alone keeps one end of the bracket and creeps."""
-    found = find(lambda x: ((x - 1.6) ** 9 + 1e-9, x))
-    np.testing.assert_allclose(found.value, 1.5, rtol=1e-9)
-    assert found.result == optx.RESULTS.successful and found.stats["num_steps"] < 60
+STEEP = {
+    "one side 1e13 times the other": (lambda x: jnp.expm1(200 * (x - 1.6)), 1.6),
+    "the other side": (lambda x: -jnp.expm1(-200 * (x - 1.4)), 1.4),
+    "a jump": (lambda x: jnp.where(x > 1.6, 1e9, -1.0), 1.6),
+    "a flat place": (lambda x: (x - 1.6) ** 3, 1.6),
+    "a step": (lambda x: jnp.arctan(1e6 * (x - 1.6)), 1.6),
+    "small numbers": (lambda x: 1e-200 * (x**2 - 2.7), 2.7**0.5),
+    "a parabola": (lambda x: x**2 - 2.7, 2.7**0.5),
+    "a root on the grid": (lambda x: x - 1.5, 1.5),
+}
+
+
+@pytest.mark.parametrize("name", STEEP)
+def test_a_crossing_is_found_whatever_the_sizes_on_its_two_sides(name):
+    """To the last digits, in no more evaluations than bisection; smooth ones in about ten."""
+    function, root = STEEP[name]
+    found = find(lambda x: (function(x), x))
+    np.testing.assert_allclose(found.value, root, rtol=1e-11)
+    bisections = 13 + np.log2(0.25 / 1e-12)
+    assert found.stats["num_steps"] < bisections + 2
+    if name in ("a parabola", "small numbers", "a root on the grid"):
+        assert found.stats["num_steps"] < 13 + 10
 
 
 def test_infinite_values_are_positive():

@@ -35,6 +35,19 @@ def test_no_other_rate_has_a_lower_loss(loss):
 
 
 @pytest.mark.slow
+def test_a_long_training_has_an_optimum_right_below_rates_that_explode():
+    """The slope of the loss is 1e10 times larger beyond the optimum than before it."""
+    given = sx.DeepLinear(1, 60, alpha=4.0, nu=1e10, eta=0.1, gamma0=1e-4)
+    best = sx.optimal_lr(given, loss="train")
+
+    def final(eta):
+        return sx.solve(with_eta(given, eta), throw=False).train_loss[-1]
+
+    losses = jax.vmap(final)(best * jnp.array([0.99, 1.0, 1.01, 1.2]))
+    assert losses[1] < losses[0] and losses[1] < losses[2] < 1e-8 * losses[3]
+
+
+@pytest.mark.slow
 def test_gradient_of_the_optimal_rate():
     """Nested derivatives lose digits: 1e-4."""
 
