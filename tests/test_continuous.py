@@ -9,6 +9,7 @@ from differences import central_differences
 from jax.scipy.linalg import expm
 
 import spectrax as sx
+from spectrax import continuous
 
 FADING = {"mu": -0.5, "kappa": 2.0, "decay": 0.2, "sigma": 0.9}
 STRONG = {"mu": -0.8, "kappa": 3.0, "decay": 0.1, "sigma": 1.0}
@@ -120,6 +121,29 @@ def test_a_blow_up_names_its_time():
     assert np.isinf(found.smallest[-1]) and not np.isnan(found.state).any()
     short = moved(60, given=hebbian, throw=False, max_steps=4)
     assert short.result == sx.RESULTS.unconverged and "in 4 steps" in short.message
+
+
+@pytest.mark.parametrize(("factor", "blown"), [(0.999e6, False), (1.001e6, True)])
+def test_a_motion_has_diverged_when_spikes_are_a_million_times_larger_than_the_noise(factor, blown):
+    J0 = jax.random.normal(jax.random.key(0), (5, 5))
+    network = continuous._Network(*jnp.ones(3), J0, jnp.ones(()), "identity")
+    assert (network.blown(0.0, (jnp.ones(5), 5 * factor * J0)) > 0) == blown
+
+
+def test_the_default_level_is_that_of_tracy_and_widom(monkeypatch):
+    """One matrix in a thousand passes it: the edge 2σ, and a margin that falls as N^(−2/3)."""
+    asked = {}
+
+    def noted(model, key, numbers, *rest):
+        asked[rest[-1][0]] = numbers[2] / 0.9 - 2
+        raise InterruptedError
+
+    monkeypatch.setattr(continuous, "_flow", noted)
+    for size in (100, 800):
+        with pytest.raises(InterruptedError):
+            sx.flow(model(sigma=0.9), size, key=jax.random.key(0))
+    np.testing.assert_allclose(asked[100] / asked[800], 4.0, rtol=1e-10)
+    np.testing.assert_allclose(asked[100], 3.27 * 100 ** (-2 / 3), rtol=2e-3)
 
 
 @pytest.mark.slow

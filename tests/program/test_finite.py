@@ -7,6 +7,7 @@ import pytest
 
 import spectrax as sx
 from spectrax.empirical import top_eigenvalues
+from spectrax.program.field import Field
 from spectrax.program.finite import FiniteOps, Trainer
 
 T, D = 8, 30
@@ -70,6 +71,32 @@ def test_top_eigenvalues_match_the_singular_values(shape):
     found = top_eigenvalues(jnp.asarray(W), 2)
     np.testing.assert_allclose(found[0], exact[0], rtol=1e-8)  # separated
     np.testing.assert_allclose(found[1], exact[1], rtol=2e-3)  # at the edge of the bulk
+
+
+def operations(t=0, memory=None, **sizes):
+    return FiniteOps(sizes, jax.random.key(0), jnp.asarray(t), {}, memory)
+
+
+def test_gradients_of_one_matrix_add_up():
+    """Also those of several fields each, where a forward field serves several backward ones."""
+    ops, rng = operations(rows=5, cols=4), np.random.default_rng(0)
+    A = ops.weight("A", "rows", "cols", sigma=1.0)
+    g, h, weights = rng.normal(size=(6, 5)), rng.normal(size=(3, 4)), rng.normal(size=6)
+    A.append(Field("rows", jnp.asarray(g)), Field("cols", jnp.asarray(h)), jnp.asarray(weights))
+    expected = sum(
+        w * np.outer(x, h[k % 3]) for k, (x, w) in enumerate(zip(g, weights, strict=True))
+    )
+    np.testing.assert_allclose(ops.gradients["A"], -expected / 4, rtol=1e-12)
+    A.append(Field("rows", jnp.asarray(g[:3])), Field("cols", jnp.asarray(h)))
+    expected = expected + g[:3].T @ h
+    np.testing.assert_allclose(ops.gradients["A"], -expected / 4, rtol=1e-12)
+
+
+def test_before_the_first_step_nothing_is_recalled():
+    memory = {"x": jnp.arange(1.0, 25.0).reshape(4, 2, 3)}
+    for t in range(4):
+        found = operations(t, memory, cols=3).recall("x", "cols", 2).data
+        np.testing.assert_array_equal(found, memory["x"][t - 1] if t else np.zeros((2, 3)))
 
 
 def test_fresh_objects_are_drawn_anew_at_every_step_and_others_are_not():
