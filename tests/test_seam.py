@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import spectrax as sx
-from spectrax.seam import CoupledSpikes, SymmetricSpikes, TrainedWeights
+from spectrax.seam import CoupledSpikes, CoupledWeights, SymmetricSpikes, TrainedWeights
 from spectrax.spectrum.compress import compress
 
 
@@ -35,6 +35,16 @@ def test_a_vanished_initial_part_is_the_limit_of_a_small_one():
     for how in (lambda weights: weights, compress):
         np.testing.assert_allclose(top(0.0, how), max(classical), rtol=1e-12)
         np.testing.assert_allclose(top(1e-7, how), max(classical), rtol=1e-6)
+
+
+@pytest.mark.parametrize("step", [0, 1, 3])
+def test_spikes_that_are_not_made_yet_are_zero_in_every_array(step):
+    kernels = jnp.asarray(np.random.default_rng(1).normal(size=(5, 3, 3)))
+    weights, inside = CoupledWeights(*kernels, aspect=1.0, sigma=1.0), np.zeros((3, 3))
+    inside[:step, :step] = 1.0
+    found = weights.at(step)
+    for name, kernel in zip(("Ce", "Cf", "Re", "Rf", "K"), kernels, strict=True):
+        np.testing.assert_array_equal(getattr(found, name), inside * kernel)
 
 
 def test_batches_of_spikes_are_their_elements_one_by_one():

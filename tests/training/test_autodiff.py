@@ -1,4 +1,4 @@
-"""Training by the program against derivatives of the loss of a plain network.
+"""Training by the program against derivatives of the loss of a plain network, and NumPy.
 
 Both start from the same weights and see the same data; the network, its loss and the optimizer are
 written out here from the docstrings of the models, and nothing of the package is used but its
@@ -183,3 +183,38 @@ def test_wide_training_descends_the_loss(name):
     if isinstance(model.loss, str):  # reported: means over outputs, of squares without the ½
         per = {"mse": 2 / y.shape[1], "logistic": 1 / y.shape[1], "cross_entropy": 1.0}[model.loss]
         np.testing.assert_allclose(seen["train_error"][:, 0, 0], per * values, rtol=1e-9)
+
+
+def test_hebbian_matrices_follow_their_equations():
+    """Spikes of all steps fade, the newest one too; what was there before them does not."""
+    options = {"dt": 0.3, "mu": 0.4, "kappa": 2.0, "decay": 0.5, "sigma": 1.2, "x0_variance": 2.0}
+    model, _, store, end, seen = trained(sx.AntiHebbian(T, activation="tanh", **options))
+    x, J0, S, activity = store["x0"][0], store["J0"], 0.0, []
+    np.testing.assert_allclose(J0, J0.T)
+    for _ in range(T):
+        activity.append(np.mean(np.tanh(x) ** 2))
+        phi = np.tanh(x)
+        move = (J0 + S) @ phi - 0.4 * x
+        S = np.exp(-0.5 * 0.3) * (S - 0.3 * 2.0 * np.outer(phi, phi) / SIZE)
+        x = x + 0.3 * move
+    np.testing.assert_allclose(seen["activity"], activity, rtol=1e-10)
+    np.testing.assert_allclose(end["J0"], J0 + S, rtol=1e-10, atol=1e-14)
+
+
+def test_spikes_are_coupled_by_the_given_matrix():
+    """f_k K_kl e_l, and not its transpose: no training, only fields of the bare matrix."""
+    K = jnp.array([[1.0, 2.0, 0.0], [-1.0, 0.5, 3.0], [0.0, 0.0, 2.0]])
+    fields = {
+        "H": lambda k, xi, x: jnp.tanh(x[0] + xi.sum(0)),
+        "G": lambda k, chi, y: chi[k] ** 2 + y[0],
+    }
+    model, sizes = sx.CoupledSpikeModel(T, K=K, aspect=1.5, **fields).rounded(SIZE)
+    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
+    start, end = start_and_end(trainer)
+    W0, x, y = (np.asarray(start.store[name]) for name in ("W0", "x", "y"))
+    e, f = [], []
+    for _ in range(T):
+        e.append(np.tanh(x[0] + sum(W0.T @ g for g in f)))
+        f.append((W0 @ e[-1]) ** 2 + y[0])
+    W = W0 + sum(K[k, l] * np.outer(f[k], e[l]) for k in range(T) for l in range(T)) / SIZE
+    np.testing.assert_allclose(model.matrix(end, "W0"), W, rtol=1e-10, atol=1e-12)

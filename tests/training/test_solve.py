@@ -13,6 +13,7 @@ import pytest
 import spectrax as sx
 from spectrax.program import causal
 from spectrax.program.solvers import residual
+from spectrax.training.solve import _average
 
 NAMES = ("alpha", "nu", "eta", "gamma0", "sigma", "momentum", "weight_decay", "label_noise")
 POINT = jnp.array([3.0, 1.5, 0.04, 2.5, 1.1, 0.2, 0.01, 0.1])
@@ -246,6 +247,25 @@ def test_what_has_no_meaning_for_a_batch_is_refused():
 def test_traced_bad_value_becomes_a_result_code():
     result = jax.jit(lambda nu: sx.solve(model_at(POINT.at[1].set(nu))).result)(-1.0)
     assert result == sx.RESULTS.invalid
+
+
+def test_an_average_of_scrambles_has_the_first_divergence_and_the_first_failure():
+    """Means, standard errors, and of what went wrong the earliest."""
+    model = sx.DeepLinear(1, 1, alpha=2.0, nu=1.0, eta=0.1, gamma0=2.0)
+    order, coordinates = model.initial(), model.coordinates()
+
+    def planted(value, residual, stop, result):
+        stats = {"residual": jnp.array(residual), "diverged_at": jnp.array(stop)}
+        observed = {"test_error": jnp.full((1, 1, 1), value)}
+        return sx.Solution(model, order, observed, coordinates, result, stats)
+
+    results = sx.RESULTS.successful, sx.RESULTS.divergent, sx.RESULTS.invalid
+    found = _average(list(map(planted, (1.0, 2.0, 6.0), (0.1, 0.3, 0.2), (9, 4, 7), results)))
+    assert found.result == sx.RESULTS.divergent
+    assert found.stats["diverged_at"] == 4 and found.stats["residual"] == 0.3
+    np.testing.assert_allclose(found.observed["test_error"], 3.0)
+    stderr = np.std([1.0, 2.0, 6.0], ddof=1) / 3**0.5
+    np.testing.assert_allclose(found.stats["stderr"]["test_error"], stderr)
 
 
 def test_new_values_do_not_recompile():

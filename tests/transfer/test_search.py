@@ -74,6 +74,26 @@ def test_diverged_trials_are_taken_back():
     assert fit.spread <= fit.spreads[0] and np.isfinite(fit.spread)
 
 
+def test_a_step_descends_the_root_of_the_spread():
+    """Which a central difference knows, too."""
+    import optax
+
+    def observable(model):
+        parameterization = model.parameterization
+        exponent = parameterization.output_exponent - 2 * parameterization.lr_exponent
+        return model.nu**exponent
+
+    def root(a, b):
+        return np.sqrt(relative_spread(jnp.array([8.0, 64.0]) ** (a - 2 * b)))
+
+    options = {"observable": observable, "optimizer": optax.sgd(1e-3), "num_iterations": 1}
+    fit = sx.fit_parameterization(MODEL, [8.0, 64.0], start=(0.4, 0.1), **options)
+    h = 1e-6
+    slope = [root(0.4 + h, 0.1) - root(0.4 - h, 0.1), root(0.4, 0.1 + h) - root(0.4, 0.1 - h)]
+    move = -1e-3 * np.array(slope) / (2 * h)
+    np.testing.assert_allclose(fit.path[1] - fit.path[0], move, rtol=1e-6)
+
+
 def test_bad_trials_are_taken_back_by_halves_of_the_move_that_led_there():
     """Straight back towards the last good exponents, however many trials in a row are bad."""
     import optax
