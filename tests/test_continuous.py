@@ -1,5 +1,7 @@
 """Learning matrices in continuous time: exact motion, limit of Euler steps, escape, derivatives."""
 
+from types import SimpleNamespace
+
 import diffrax
 import jax
 import jax.numpy as jnp
@@ -128,6 +130,28 @@ def test_a_motion_has_diverged_when_spikes_are_a_million_times_larger_than_the_n
     J0 = jax.random.normal(jax.random.key(0), (5, 5))
     network = continuous._Network(*jnp.ones(3), J0, jnp.ones(()), "identity")
     assert (network.blown(0.0, (jnp.ones(5), 5 * factor * J0)) > 0) == blown
+
+
+@pytest.mark.parametrize(
+    ("left", "blown", "result"),
+    [(True, False, "successful"), (False, True, "divergent"), (False, False, "unconverged")],
+)
+def test_leaving_the_bulk_is_a_success_and_a_blow_up_is_not(left, blown, result):
+    """Both are events to the solver, which says of both that it did not come to the end."""
+    events = {"escaped": jnp.array(left), "blown": jnp.array(blown)}
+    stopped = diffrax.RESULTS.event_occurred if left or blown else diffrax.RESULTS.max_steps_reached
+    last = (jnp.ones((1, 2)), jnp.zeros((1, 2, 2)))
+    ended = SimpleNamespace(
+        ts={"end": jnp.array([1.5])},
+        ys={"end": last, "record": tuple(jnp.zeros((3, 1)))},
+        event_mask=events,
+        result=stopped,
+        stats={"num_accepted_steps": jnp.array(4)},
+        interpolation=None,
+    )
+    found = continuous._as_flow(ended, jnp.ones(1), jnp.array(2.3), jnp.eye(2))
+    assert found.result == getattr(sx.RESULTS, result)
+    assert found.escape_time == (1.5 if left else np.inf)
 
 
 def test_the_default_level_is_that_of_tracy_and_widom(monkeypatch):
