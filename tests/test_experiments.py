@@ -76,7 +76,8 @@ def test_paper_preset_runs_on_noise(name, tmp_path):
     options = ("--preset", "paper", "--synthetic", "--steps", "2", "--batch-size", "2")
     record = run(name, tmp_path, *options, "--narrowest")
     assert record["synthetic"] and record["settings"]["num_steps"] == 2
-    assert all(claim["verdict"] for claim in record["claims"])
+    verdicts = [claim["verdict"] for claim in record["claims"]]
+    assert verdicts and set(verdicts) == {"undecided"}  # a single seed decides nothing
 
 
 @pytest.mark.nightly

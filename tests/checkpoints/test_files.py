@@ -11,6 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
+from flax import serialization
 
 from spectrax.checkpoints import CheckpointError, find_snapshots, open_checkpoint
 from spectrax.checkpoints.opening import number_of
@@ -61,7 +62,6 @@ def test_weights_are_the_matrices_and_kernels_that_match(tmp_path, suffix):
 
 
 def test_flax_bytes_are_read(tmp_path):
-    serialization = pytest.importorskip("flax.serialization")
     kernel = RNG.normal(size=(40, 48)).astype(ml_dtypes.bfloat16)
     path = tmp_path / "a.msgpack"
     path.write_bytes(serialization.to_bytes({"params": {"dense": {"kernel": kernel}}, "step": 3}))
@@ -199,7 +199,7 @@ def test_two_hundred_mutations_are_sentences_or_arrays(tmp_path, suffix):
     small = {"w": ARRAYS["half.weight"], "x": ARRAYS["hidden.weight"][:10]}
     path = tmp_path / f"a{suffix}"
     if suffix == ".msgpack":
-        path.write_bytes(pytest.importorskip("flax.serialization").to_bytes(small))
+        path.write_bytes(serialization.to_bytes(small))
     else:
         write(path, small)
     original, refused, read = path.read_bytes(), 0, 0

@@ -3,11 +3,10 @@
 import shutil
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from spectrax.checkpoints import CheckpointError, find_snapshots, open_checkpoint
-
-ocp = pytest.importorskip("orbax.checkpoint")
 
 KERNEL = np.random.default_rng(0).normal(size=(40, 48)).astype(np.float32)
 TREE = {"params": {"dense": {"kernel": KERNEL, "bias": np.ones(48)}}, "list": [np.eye(40)], "n": 3}

@@ -10,7 +10,6 @@ import pytest
 from models.data import documentation, python_documentation
 from models.data.documentation import END, docstrings, documents, train_tokenizer
 
-pytest.importorskip("tokenizers")
 SAMPLE = 40  # documents; all of them take seconds
 
 

@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from models.data import image_folder
 from models.data.folder import MEAN, SPREAD, decode
 
-Image = pytest.importorskip("PIL.Image")
 CLASSES = {"bird": (200, 30, 30), "fish": (20, 180, 40), "tree": (90, 90, 210)}
 SUFFIXES = (".JPEG", ".jpg", ".png", ".PNG")
 

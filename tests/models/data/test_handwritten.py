@@ -4,12 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from models.data import digits
 
 
 def test_split_is_fixed_and_complete():
-    load_digits = pytest.importorskip("sklearn.datasets").load_digits
     data = digits()
     assert data.shape == (8, 8, 1) and data.num_classes == 10
     assert len(data.inputs) == len(data.labels) == 1437 and len(data.test_inputs) == 360
@@ -25,7 +25,6 @@ def test_split_is_fixed_and_complete():
 
 
 def test_seed_changes_the_order_alone():
-    pytest.importorskip("sklearn")
     first, second = digits(seed=0), digits(seed=1)
     np.testing.assert_array_equal(first.inputs, second.inputs)
     assert not np.array_equal(first.batch(0, 64)[1], second.batch(0, 64)[1])

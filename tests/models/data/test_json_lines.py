@@ -7,10 +7,9 @@ import sys
 
 import numpy as np
 import pytest
+import tokenizers
 
 from models.data import jsonl
-
-tokenizers = pytest.importorskip("tokenizers")
 
 END = "<|endoftext|>"
 WORDS = ["unknown", *"abcdefghij", END]
