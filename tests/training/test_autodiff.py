@@ -41,8 +41,8 @@ WIDE = {
         "depth": 2, "targets": RNG.normal(size=5), "batches": [[0, 1, 4], [3, 1, 2], [4, 0, 0]],
         "momentum": 0.4, "weight_decay": 0.05, "test_inputs": RNG.normal(size=(2, 3)),
     },
-    "cross entropy, schedule, depth": {
-        "depth": 3, "loss": "cross_entropy", "activation": "gelu", "eta": [0.5, 0.2, 0.3],
+    "cross entropy, schedule": {
+        "depth": 2, "loss": "cross_entropy", "activation": "gelu", "eta": [0.5, 0.2, 0.3],
         "targets": [[1.0, 0, 0], [0, 0, 2.0], [0, 1, 0], [0.5, 0.5, 0], [0, 1, 0]],
     },
     "logistic, kink, coordinates": {
@@ -50,7 +50,7 @@ WIDE = {
         "targets": [[1.0, -1.0], [1.0, 1.0]],
     },
     "own error, one layer": {"depth": 1, "loss": lambda y, f: y - jnp.sin(f), "sigma": 0.8},
-    "squared error, identity": {"depth": 2, "activation": "identity"},
+    "squared error, identity, depth": {"depth": 3, "activation": "identity"},
 }  # fmt: skip
 LOSS = {
     "mse": lambda y, f: jnp.sum((y - f) ** 2) / 2,
