@@ -126,6 +126,8 @@ def simulate(
     num_top = _check.integer("num_top", num_top, 1)
     stops = (model.num_steps,) if spectrum_steps is None else spectrum_steps
     stops = tuple(_check.integer("spectrum_steps", int(s), 0, model.num_steps) for s in stops)
+    if not stops:
+        raise ValueError("Argument `spectrum_steps` must name at least one step, got none.")
     if kernel is not None:
         kernel = _check.kernel(kernel)
     model, sizes = model.rounded(size)

@@ -126,6 +126,10 @@ def test_diverged_networks_leave_no_nan():
         ({"size": 1}, "Argument `size` must be an integer of at least 2, got 1."),
         ({"num_seeds": 1}, "Argument `num_seeds` must be an integer of at least 2, got 1."),
         ({"spectrum_steps": (9,)}, "Argument `spectrum_steps` must be an integer from 0 to 3"),
+        (
+            {"spectrum_steps": ()},
+            "Argument `spectrum_steps` must name at least one step, got none.",
+        ),
         ({"num_top": 0}, "Argument `num_top` must be an integer of at least 1, got 0."),
     ],
 )
