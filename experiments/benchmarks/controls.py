@@ -145,7 +145,7 @@ def main() -> None:
         }
     record["ratio"] = record["found"][0]["with"][-1]  # plain noise, the largest spike: one
     path = args.out / "benchmark_controls.json"
-    path.write_text(files.to_json(record) + "\n", encoding="utf-8")
+    files.write_record(path, record)
     print("| noise | called structure, no controls | with controls | restructured |")
     for row in record["false"]:
         numbers = (100 * row[key] for key in ("without", "with", "restructured"))

@@ -283,7 +283,7 @@ def main() -> None:
         "versions": files.versions(),
     }
     path = args.out / "benchmark_outputs.json"
-    path.write_text(files.to_json(record) + "\n", encoding="utf-8")
+    files.write_record(path, record)
     show(record)
     print("written:", path)
 

@@ -252,7 +252,7 @@ def main() -> None:
     record["networks"] = against_networks(settings)
     record["versions"] = files.versions()
     path = args.out / "benchmark_solve.json"
-    path.write_text(files.to_json(record) + "\n", encoding="utf-8")
+    files.write_record(path, record)
     print(show(record), f"written: {path}", sep="\n")
 
 

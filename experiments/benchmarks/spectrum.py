@@ -124,7 +124,7 @@ def main() -> None:
         "versions": files.versions(),
     }
     path = args.out / "benchmark_spectrum.json"
-    path.write_text(files.to_json(record) + "\n", encoding="utf-8")
+    files.write_record(path, record)
     for row in rows:
         for way, found in row["ways"].items():
             ratio, low, high = found["svd_over"]

@@ -96,7 +96,7 @@ def main() -> None:
     }
     record["versions"] = files.versions()
     path = args.out / "benchmark_transfer.json"
-    path.write_text(files.to_json(record) + "\n", encoding="utf-8")
+    files.write_record(path, record)
     print(f"report: {first:.1f} s with compilation, then {median:.1f} s")
     for name, values in networks.items():
         print(f"one network, {name}, widths {settings['widths']}:", np.round(values, 3), "s")

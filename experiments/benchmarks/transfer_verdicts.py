@@ -297,7 +297,7 @@ def main() -> None:
     record |= {"cells": cells, "measured_again": again}
     record["versions"] = files.versions()
     path = args.out / "benchmark_transfer_verdicts.json"
-    path.write_text(files.to_json(record) + "\n", encoding="utf-8")
+    files.write_record(path, record)
     print("written:", path)
 
 

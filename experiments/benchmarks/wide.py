@@ -250,7 +250,7 @@ def main() -> None:
         "versions": files.versions(),
     }
     path = args.out / "benchmark_wide.json"
-    path.write_text(files.to_json(record) + "\n", encoding="utf-8")
+    files.write_record(path, record)
     for found in rows:
         print(
             f"{found['name']:<34} error {found['error']:.2%}, {found['seconds']:.2f} s, "

@@ -60,10 +60,10 @@ def find_experiments() -> pathlib.Path | None:
 
 
 def _list(names, as_json: bool) -> None:
-    from spectrax.cli.files import to_json
+    from spectrax.cli.files import print_json
 
     if as_json:
-        print(to_json({"experiments": names}))
+        print_json({"experiments": names})
     else:
         print("\n".join(names) if names else "There are no experiments yet.")
 

@@ -1,18 +1,26 @@
 """Writing results: figure (PNG, PDF), data (.npz without pickle), strictly valid JSON beside it."""
 
+import contextlib
+import hashlib
 import importlib.metadata
 import json
 import math
+import os
 import pathlib
 import platform
+import sys
+import tempfile
+from collections.abc import Iterator
 
 import numpy as np
 
 import spectrax
+from spectrax.cli import delivery
 from spectrax.cli.options import UsageError
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optimistix", "lineax", "diffrax", "optax", "numpy")
 PACKAGES += ("matplotlib",)
+PROBE = 4096  # bytes: a full disk takes an empty file
 
 
 def versions() -> dict[str, str]:
@@ -40,21 +48,70 @@ def plain(value):
 
 def to_json(value) -> str:
     """Strictly valid JSON: there is no NaN and no Infinity in it."""
-    return json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a name of a file that is no text
+        return json.dumps(json.loads(text), indent=2)
+    return text
+
+
+def print_json(value) -> None:
+    """Print the value as JSON, escaped where the terminal does not know its characters."""
+    text = to_json(value)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text), indent=2)
+    print(text)
 
 
 def make_folder(path: str) -> pathlib.Path:
     """The folder for results, made if it does not exist; checked before long work begins."""
     folder = pathlib.Path(path)
-    try:
+    with _sentences(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"Cannot write into {path!r}: {error.strerror}") from error
+        with tempfile.TemporaryFile(dir=folder) as probe:  # permissions alone do not tell
+            probe.write(bytes(PROBE))
+            probe.flush()
+            os.fsync(probe.fileno())
     return folder
 
 
+@contextlib.contextmanager
+def deliver(folder, name: str) -> Iterator[pathlib.Path]:
+    """A folder to write into whose files appear in `folder` at the end, all or none.
+
+    Raises:
+        UsageError: one sentence if that cannot be done; nothing has changed then.
+    """
+    with _sentences(folder), delivery.delivery(pathlib.Path(folder), name) as staging:
+        yield staging
+
+
+@contextlib.contextmanager
+def _sentences(folder) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"Cannot write into {str(folder)!r}: {reason}") from error
+
+
+def write_record(path: pathlib.Path, record: dict) -> None:
+    """Write a record as JSON; a file that is there already is replaced as a whole."""
+    with delivery.replacing(path) as file:
+        file.write((to_json(record) + "\n").encode())
+
+
+def checksums(folder: pathlib.Path) -> dict[str, str]:
+    """SHA-256 of the files in a folder, by name: whoever copies them can check them."""
+    found = sorted(path for path in folder.iterdir() if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
 def write(folder, name: str, figure, arrays: dict[str, np.ndarray], record: dict) -> list[str]:
-    """Write `name`.png, .pdf, .npz and .json into the folder.
+    """Write `name`.png, .pdf, .npz and .json into the folder, all or none of them.
 
     Args:
         folder: an existing one; files of the same names are replaced.
@@ -65,12 +122,21 @@ def write(folder, name: str, figure, arrays: dict[str, np.ndarray], record: dict
 
     Returns:
         The paths.
+
+    Raises:
+        UsageError: one sentence if they cannot be written; nothing has changed then.
     """
-    paths = {suffix: folder / f"{name}.{suffix}" for suffix in ("png", "pdf", "npz", "json")}
-    figure.savefig(paths["png"], dpi=200)
-    figure.savefig(paths["pdf"], metadata={"CreationDate": None})  # equal runs, equal bytes
-    np.savez(paths["npz"], allow_pickle=False, **arrays)
-    names = [path.name for path in paths.values()]
-    record = {**record, "versions": versions(), "files": names}
-    paths["json"].write_text(to_json(record) + "\n", encoding="utf-8")
-    return [str(path) for path in paths.values()]
+    names = [f"{name}.{suffix}" for suffix in ("png", "pdf", "npz", "json")]
+    with deliver(folder, name) as staging:
+        save(staging, name, figure, arrays)
+        record = {**record, "versions": versions(), "files": names, "sha256": checksums(staging)}
+        write_record(staging / names[-1], record)
+    return [str(pathlib.Path(folder) / name) for name in names]
+
+
+def save(folder: pathlib.Path, name: str, figure, arrays: dict[str, np.ndarray]) -> None:
+    """A figure and the data behind it."""
+    figure.savefig(folder / f"{name}.png", dpi=200)
+    metadata = {"CreationDate": None}  # equal runs, equal bytes
+    figure.savefig(folder / f"{name}.pdf", metadata=metadata)
+    np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)

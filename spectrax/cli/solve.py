@@ -127,7 +127,7 @@ def report_on(model, args, name: str, parameters: dict, interpreter=None) -> int
         paths = files.write(folder, name, report_figure.draw(result), result.arrays(), record)
         bar.update()
     if args.json:
-        print(files.to_json({**record, "versions": files.versions(), "files": paths}))
+        files.print_json({**record, "versions": files.versions(), "files": paths})
     elif not args.quiet:
         print(report_text.text(result, paths))
     return 1 if result.diverged else 0

@@ -87,7 +87,7 @@ def run(args) -> int:
         paths = files.write(folder, "solve_outputs", figure, result.arrays(), record)
         bar.update()
     if args.json:
-        print(files.to_json({**record, "versions": files.versions(), "files": paths}))
+        files.print_json({**record, "versions": files.versions(), "files": paths})
     elif not args.quiet:
         print(outputs_report.text(result, paths))
     return 0 if result.resolved else 1

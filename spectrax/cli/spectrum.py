@@ -158,10 +158,13 @@ def run(args) -> int:
         "problems": survey.problems,
         "versions": files.versions(),
     }
-    record["written"] = spectrum_report.write(folder, survey, record, args)
-    (folder / "spectrum.json").write_text(files.to_json(record) + "\n", encoding="utf-8")
+    with files.deliver(folder, "spectrum") as staging:
+        names = spectrum_report.write(staging, survey, record, args)
+        record["written"] = [str(folder / name) for name in names]
+        record["sha256"] = files.checksums(staging)
+        files.write_record(staging / "spectrum.json", record)
     if args.json:
-        print(files.to_json(record))
+        files.print_json(record)
     elif not args.quiet:
         print(spectrum_report.text(record))
     return 1 if survey.problems else 0

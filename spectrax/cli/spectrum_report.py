@@ -10,10 +10,8 @@ from spectrax.cli.spectrum_survey import Survey
 
 
 def write(folder, survey: Survey, record: dict, args) -> list[str]:
-    """Table, and figure and data of each layer."""
-    import numpy as np
-
-    from spectrax.cli import session, spectrum_figure
+    """Table, and figure and data of each layer; the names of all files, the sidecar's too."""
+    from spectrax.cli import files, session, spectrum_figure
 
     table = folder / "spectrum.csv"
     with table.open("w", newline="", encoding="utf-8") as file:
@@ -25,19 +23,15 @@ def write(folder, survey: Survey, record: dict, args) -> list[str]:
                 if head is None:
                     writer.writerow(head := list(cells))
                 writer.writerow([_cell(cells[key]) for key in head])
-    written = [str(table), str(folder / "spectrum.json")]
+    written = [table.name, "spectrum.json"]
     names = {} if args.no_figures else _file_names(survey.layers)
     with session.progress(args, total=max(len(names), 1)) as bar:
         for name, stem in names.items():
             bar.set_description_str(f"drawing {name[-20:]}")
             series = spectrum_survey.series(survey, name)
             figure = spectrum_figure.draw(name, series)
-            for suffix in ("png", "pdf"):
-                metadata = {"CreationDate": None} if suffix == "pdf" else None
-                figure.savefig(folder / f"{stem}.{suffix}", dpi=200, metadata=metadata)
-            arrays = spectrum_figure.arrays(series)
-            np.savez(folder / f"{stem}.npz", allow_pickle=False, **arrays)
-            written += [str(folder / f"{stem}.{suffix}") for suffix in ("png", "pdf", "npz")]
+            files.save(folder, stem, figure, spectrum_figure.arrays(series))
+            written += [f"{stem}.{suffix}" for suffix in ("png", "pdf", "npz")]
             bar.update()
     return written
 

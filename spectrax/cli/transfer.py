@@ -127,7 +127,7 @@ def run(args) -> int:
         paths = files.write(folder, "transfer", figure, arrays, record)
         bar.update(bar.total - bar.n)
     if args.json:
-        print(files.to_json({**record, "versions": files.versions(), "files": paths}))
+        files.print_json({**record, "versions": files.versions(), "files": paths})
     elif not args.quiet:
         print(text, "written:", *(f"  {path}" for path in paths), sep="\n")
     return 0
