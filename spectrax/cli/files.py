@@ -69,6 +69,10 @@ def print_json(value) -> None:
 def make_folder(path: str) -> pathlib.Path:
     """The folder for results, made if it does not exist; checked before long work begins."""
     folder = pathlib.Path(path)
+    if not str(path):
+        raise UsageError("--out must name a folder, got nothing")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"Cannot write into {str(path)!r}: it is not a folder")
     with _sentences(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:  # permissions alone do not tell

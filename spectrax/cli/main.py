@@ -1,15 +1,18 @@
 """The parser, and the one place where errors become sentences and exit codes."""
 
 import argparse
+import contextlib
 import difflib
+import functools
 import re
 import sys
 from collections.abc import Sequence
 
 import spectrax
-from spectrax.cli import figure, solve, spectrum, transfer
+from spectrax.cli import figure, solve, spectrum, streams, transfer
 from spectrax.cli.options import UsageError
 
+MEMORY = "There is not enough memory for this request; choose smaller sizes"
 COMMANDS = (transfer, solve, spectrum, figure)
 
 DESCRIPTION = """\
@@ -50,12 +53,18 @@ class Parser(argparse.ArgumentParser):
                     message = self._no_option(option, known)
         raise UsageError(message)
 
+    def _print_message(self, message, file=None):
+        """Print, and let errors be seen: argparse hides them."""
+        if message and file is not None:
+            file.write(message)
+
     def _no_option(self, option: str, known: list[str]) -> str:
         near = difflib.get_close_matches(option, known, 1, 0.75)
         hint = f", did you mean {near[0]}?" if near else f"; see `{self.prog} --help`"
         return f"There is no option {option}{hint}"
 
 
+@functools.cache
 def build_parser() -> Parser:
     """The parser with all commands."""
     parser = Parser(
@@ -87,14 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0
     """
     try:
-        args = build_parser().parse_args(argv)
-        if args.version:
-            print(f"spectrax {spectrax.__version__}")
-            return 0
-        if not hasattr(args, "run"):
-            build_parser().print_help()
-            return 0
-        return args.run(args)
+        return streams.run(lambda: _run(argv))
     except UsageError as error:
         return _say(str(error))
     except ValueError as error:
@@ -102,13 +104,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not str(error).startswith("Argument `"):
             raise
         return _say(str(error))
+    except MemoryError:
+        return _say(MEMORY)
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error) and "Out of memory" not in str(error):
+            raise
+        return _say(MEMORY)
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
 
 
+def _run(argv: Sequence[str] | None) -> int:
+    args = build_parser().parse_args(argv)
+    if args.version:
+        print(f"spectrax {spectrax.__version__}")
+        return 0
+    if not hasattr(args, "run"):
+        build_parser().print_help()
+        return 0
+    return args.run(args)
+
+
 def _say(sentence: str) -> int:
+    sentence = " ".join(sentence.split())
     sentence = sentence[:1].upper() + sentence[1:]
     end = "" if sentence.endswith("?") else "."
-    print(f"spectrax: {sentence.rstrip('.')}{end}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody to tell
+        print(f"spectrax: {sentence.rstrip('.')}{end}", file=sys.stderr)
     return 2

@@ -1,5 +1,6 @@
 """What an entry point may do and a library may not: global settings of JAX, progress bars."""
 
+import logging
 import math
 import os
 import pathlib
@@ -18,6 +19,7 @@ def start(args) -> None:
     # The bulk edges and the recursion over many steps need double precision.
     jax.config.update("jax_enable_x64", True)
     os.environ.setdefault("MPLBACKEND", "Agg")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its cache is no news
     if not (args.no_cache or os.environ.get("SPECTRAX_NO_CACHE")):
         _keep_compiled_code()
 
@@ -26,11 +28,11 @@ def _keep_compiled_code() -> None:
     import jax
 
     if not jax.config.jax_compilation_cache_dir:  # the user's own choice comes first
-        root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-        folder = pathlib.Path(root) / "spectrax" / "jax"
         try:
+            root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+            folder = pathlib.Path(root) / "spectrax" / "jax"
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
+        except (OSError, RuntimeError):  # RuntimeError: this user has no home
             return  # no place to write: compile anew, as without a cache
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -41,7 +43,8 @@ def progress(args, total: int):
     """A progress bar on the terminal; silent where nobody watches."""
     from tqdm import tqdm
 
-    hidden = args.quiet or args.json or not sys.stderr.isatty()
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    hidden = args.quiet or args.json or not watched
     look = "{percentage:3.0f}%|{bar:24}| {elapsed} {desc}"
     return tqdm(total=total, disable=hidden, bar_format=look, ncols=79, leave=False)
 

@@ -37,18 +37,20 @@ def add_parser(commands) -> None:
     group = parser.add_argument_group("finite networks to compare with")
     group.add_argument(
         "--simulate",
-        type=options.at_least(2),
+        type=options.integer(2),
         metavar="SIZE",
         help="train networks with input dimension SIZE",
     )
     group.add_argument(
-        "--seeds", type=options.at_least(2), default=8, help="number of networks (%(default)s)"
+        "--seeds", type=options.integer(2), default=8, help="number of networks (%(default)s)"
     )
-    group.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
+    group.add_argument(
+        "--seed", type=options.integer(0), default=0, help="random seed (%(default)s)"
+    )
     options.add_output_options(parser, "spectrax-results")
     parser.add_argument(
         "--count",
-        type=options.at_least(1),
+        type=options.integer(1),
         default=3,
         help="outliers to follow in each layer (%(default)s)",
     )
@@ -64,13 +66,13 @@ def _add_model_options(parser) -> None:
     def add(name, kind, default, text, **kwargs):
         group.add_argument(name, type=kind, default=default, help=f"{text} (%(default)s)", **kwargs)
 
-    add("--depth", int, DEFAULTS["depth"], "hidden layers")
-    add("--num-steps", int, DEFAULTS["num_steps"], "training steps")
-    add("--alpha", float, DEFAULTS["alpha"], "samples (online: batch) per input dimension")
-    add("--nu", float, DEFAULTS["nu"], "hidden width per input dimension")
+    add("--depth", options.integer(1, options.DEEPEST), DEFAULTS["depth"], "hidden layers")
+    add("--num-steps", options.integer(1, options.LONGEST), DEFAULTS["num_steps"], "training steps")
+    add("--alpha", options.scale, DEFAULTS["alpha"], "samples (online: batch) per input dimension")
+    add("--nu", options.scale, DEFAULTS["nu"], "hidden width per input dimension")
     add("--eta", options.rates, DEFAULTS["eta"], "learning rate, or one per step: a,b,…")
-    add("--gamma0", float, DEFAULTS["gamma0"], "output multiplier; large is rich")
-    add("--sigma", float, 1.0, "standard deviation of the initial weights")
+    add("--gamma0", options.number, DEFAULTS["gamma0"], "output multiplier; large is rich")
+    add("--sigma", options.scale, 1.0, "standard deviation of the initial weights")
     add(
         "--parameterization",
         options.exponents,
@@ -78,16 +80,16 @@ def _add_model_options(parser) -> None:
         "mup, ntk, or exponents A,B of gamma = gamma0 nu^A and of the rate eta nu^B",
     )
     add("--data", str, "full_batch", "full_batch or online")
-    add("--num-classes", int, 1, "outputs")
+    add("--num-classes", options.integer(1), 1, "outputs")
     group.add_argument(
         "--teacher-gram",
         type=options.matrix,
         metavar="MATRIX",
         help="inner products of the teachers, in JSON (orthonormal)",
     )
-    add("--label-noise", float, 0.0, "variance of the label noise")
-    add("--momentum", float, 0.0, "heavy-ball momentum")
-    add("--weight-decay", float, 0.0, "weight decay per step")
+    add("--label-noise", options.number, 0.0, "variance of the label noise")
+    add("--momentum", options.number, 0.0, "heavy-ball momentum")
+    add("--weight-decay", options.number, 0.0, "weight decay per step")
 
 
 MODEL_OPTIONS = (
@@ -102,6 +104,10 @@ def run(args) -> int:
 
     session.start(args)
     parameters = {name: getattr(args, name) for name in MODEL_OPTIONS}
+    options.require_memory(  # each pair of steps has a correlation
+        f"--depth {args.depth} --num-steps {args.num_steps} --num-classes {args.num_classes}",
+        8 * (args.depth * args.num_steps**2 + args.num_classes**2),
+    )
     return report_on(build_model(parameters), args, "solve", parameters)
 
 
@@ -110,7 +116,10 @@ def report_on(model, args, name: str, parameters: dict, interpreter=None) -> int
     from spectrax.cli import files, report, report_figure, report_text, session
 
     if args.simulate is not None:
-        model, _ = model.rounded(args.simulate)  # theory of the very ratios that are simulated
+        # Theory of the very ratios that are simulated.
+        model, sizes = model.rounded(args.simulate)
+        largest = sorted(sizes.values())[-2:]
+        options.require_memory(f"--simulate {args.simulate}", 8 * largest[0] * largest[-1])
     folder = files.make_folder(args.out)
     with session.progress(args, total=report.number_of_stages(model, args)) as bar:
         result = report.make(model, args, bar, interpreter)

@@ -33,29 +33,31 @@ def add_parser(commands) -> None:
     )
     group = parser.add_argument_group("network and training")
 
+    number, scale = options.number, options.scale
+
     def add(name, kind, default, text):
         shown = "" if default is None else " (%(default)s)"
         group.add_argument(name, type=kind, default=default, help=text + shown)
 
-    add("--nu", float, 2.0, "width over input dimension")
-    add("--omega", float, 1.0, "outputs over input dimension")
-    add("--kappa0", float, 1.0, "learning rate times output multiplier")
-    add("--sigma", float, 1.0, "standard deviation of the initial weights")
+    add("--nu", scale, 2.0, "width over input dimension")
+    add("--omega", scale, 1.0, "outputs over input dimension")
+    add("--kappa0", number, 1.0, "learning rate times output multiplier")
+    add("--sigma", scale, 1.0, "standard deviation of the initial weights")
     add("--parameterization", options.exponents, "mup", "mup, ntk, or exponents A,B of nu")
-    add("--gamma0", float, None, "output multiplier, where the own output is part of the error")
-    add("--samples", float, None, "samples over input dimension; infinitely many if not given")
+    add("--gamma0", number, None, "output multiplier where the own output is part of the error")
+    add("--samples", scale, None, "samples over input dimension; infinitely many if not given")
     group.add_argument(
         "--steps", type=int, choices=(1, 2), default=1, help="training steps (%(default)s)"
     )
-    add("--depth", options.at_least(1), 1, "hidden layers")
-    add("--layer", options.at_least(0), 0, "which weight, 0 to depth - 1")
+    add("--depth", options.integer(1, options.DEEPEST), 1, "hidden layers")
+    add("--layer", options.integer(0), 0, "which weight, 0 to depth - 1")
     group = parser.add_argument_group("theory and finite matrices to compare with")
-    add("--points", options.at_least(8), 200, "points in each interval of the bulk")
+    add("--points", options.integer(8), 200, "points in each interval of the bulk")
     group.add_argument(
-        "--simulate", type=options.at_least(2), metavar="SIZE", help="sample, input dimension SIZE"
+        "--simulate", type=options.integer(2), metavar="SIZE", help="sample, input dimension SIZE"
     )
-    add("--seeds", options.at_least(2), 8, "number of matrices")
-    add("--seed", int, 0, "of the matrices")
+    add("--seeds", options.integer(2), 8, "number of matrices")
+    add("--seed", options.integer(0), 0, "of the matrices")
     options.add_output_options(parser, "spectrax-results")
     parser.set_defaults(run=run)
 
@@ -70,6 +72,10 @@ def run(args) -> int:
     parameters = {name: getattr(args, name) for name in MODEL_OPTIONS}
     _check_combination(parameters)
     outputs_report.build_law(parameters)  # refuses what makes no sense before anything is rounded
+    if args.simulate is not None:
+        size = 8 * args.simulate**2 * max(args.nu, args.omega, 1.0) * max(args.nu, 1.0)
+        options.require_memory(f"--simulate {args.simulate} --nu {args.nu:g}", size)
+    options.require_memory(f"--points {args.points}", 800 * args.points)
     folder = files.make_folder(args.out)
     with session.progress(args, total=outputs_report.number_of_stages(args)) as bar:
         result = outputs_report.make(parameters, args, bar)

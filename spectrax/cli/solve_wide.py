@@ -1,6 +1,7 @@
 """`spectrax solve wide`: one wide nonlinear network on given or single-index data."""
 
 import argparse
+import pathlib
 
 from spectrax.cli import options
 
@@ -35,34 +36,34 @@ def add_parser(commands) -> None:
     def add(name, kind, default, text):
         group.add_argument(name, type=kind, default=default, help=f"{text} (%(default)s)")
 
-    add("--depth", int, DEFAULTS["depth"], "hidden layers")
-    add("--num-steps", int, DEFAULTS["num_steps"], "training steps")
+    add("--depth", options.integer(1, options.DEEPEST), DEFAULTS["depth"], "hidden layers")
+    add("--num-steps", options.integer(1, options.LONGEST), DEFAULTS["num_steps"], "training steps")
     group.add_argument(
         "--eta",
         type=options.rates,
         help=f"learning rate, or one per step: a,b,… ({DEFAULTS['eta']} or, where the activation "
         "makes that unstable, less)",
     )
-    add("--gamma0", float, DEFAULTS["gamma0"], "output multiplier; large is rich")
-    add("--sigma", float, DEFAULTS["sigma"], "standard deviation of the initial weights")
+    add("--gamma0", options.number, DEFAULTS["gamma0"], "output multiplier; large is rich")
+    add("--sigma", options.scale, DEFAULTS["sigma"], "standard deviation of the initial weights")
     add("--activation", str, "tanh", "tanh, erf, gelu, silu, softplus, relu or identity")
     add("--loss", str, "mse", "mse, logistic or cross_entropy")
-    add("--momentum", float, 0.0, "heavy-ball momentum")
-    add("--weight-decay", float, 0.0, "weight decay per step")
+    add("--momentum", options.number, 0.0, "heavy-ball momentum")
+    add("--weight-decay", options.number, 0.0, "weight decay per step")
     group.add_argument("--data", metavar="FILE", help="samples, .npz; else:")
-    add("--samples", options.at_least(1), 6, "single-index samples")
-    add("--dimension", options.at_least(1), 20, "their input dimension")
+    add("--samples", options.integer(1), 6, "single-index samples")
+    add("--dimension", options.integer(1), 20, "their input dimension")
     group = parser.add_argument_group("theory and finite networks to compare with")
-    add("--neurons", options.at_least(16), 4096, "sampled neurons of each layer")
+    add("--neurons", options.integer(16), 4096, "sampled neurons of each layer")
     group.add_argument(
-        "--simulate", type=options.at_least(2), metavar="N", help="train networks of width N"
+        "--simulate", type=options.integer(2), metavar="N", help="train networks of width N"
     )
-    add("--seeds", options.at_least(2), 8, "number of networks")
-    add("--seed", int, 0, "of data, neurons and networks")
+    add("--seeds", options.integer(2), 8, "number of networks")
+    add("--seed", options.integer(0), 0, "of data, neurons and networks")
     options.add_output_options(parser, "spectrax-results")
     parser.add_argument(
         "--count",
-        type=options.at_least(1),
+        type=options.integer(1),
         default=1,
         help="outliers to follow in each layer (%(default)s)",
     )
@@ -91,6 +92,11 @@ def run(args) -> int:
     data = read_data(args)
     rest = {name: parameters[name] for name in MODEL_OPTIONS[2:]}
     model = WideNetwork(args.depth, args.num_steps, **rest, **data)
+    points = args.num_steps * len(data["inputs"])  # each pair of them has a correlation
+    options.require_memory(
+        f"--depth {args.depth} --num-steps {args.num_steps} on {len(data['inputs'])} samples",
+        8 * args.depth * points**2,
+    )
     limit = SampledLimit(args.neurons, key=jax.random.key(args.seed))
     parameters |= {"data": args.data, "neurons": args.neurons}
     parameters |= {"samples": len(data["inputs"]), "dimension": data["inputs"].shape[1]}
@@ -102,20 +108,39 @@ def read_data(args) -> dict:
     import numpy as np
 
     if args.data is None:
+        size = 16 * args.samples * args.dimension
+        options.require_memory(f"--samples {args.samples} --dimension {args.dimension}", size)
         rng = np.random.default_rng(args.seed)
         inputs = rng.normal(size=(args.samples, args.dimension))
         direction = rng.normal(size=args.dimension)
         targets = np.tanh(2 * inputs @ direction / np.linalg.norm(direction))
         return {"inputs": inputs, "targets": targets}
-    try:
-        with np.load(args.data, allow_pickle=False) as file:
-            names = ("inputs", "targets", "batches", "test_inputs")
-            data = {name: file[name] for name in names if name in file.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise options.UsageError(f"cannot read `{args.data}` as an .npz file: {error}") from error
+    data = _arrays(pathlib.Path(args.data))
     for name in ("inputs", "targets"):
         if name not in data:
             raise options.UsageError(f"`{args.data}` has no array `{name}`")
         if data[name].dtype.kind not in "fiub":
             raise options.UsageError(f"`{name}` in `{args.data}` must be numbers")
     return data
+
+
+def _arrays(path: pathlib.Path) -> dict:
+    """What there is of inputs, targets and batches in an .npz file."""
+    from spectrax.checkpoints.base import CheckpointError, reading
+    from spectrax.checkpoints.files import open_npz
+
+    names = ("inputs", "targets", "batches", "test_inputs")
+    try:
+        with reading(path):
+            if path.exists() and not path.is_file():  # a pipe waits for ever
+                raise ValueError("it is not a file")
+            file = open_npz(path)
+            for name in names:
+                if name in file.broken:
+                    raise CheckpointError(file.broken[name])
+            found = [name for name in names if name in file.shapes]
+            # Twice: the file is inflated, and copied.
+            options.require_memory("it", 2 * sum(file.sizes[name] for name in found))
+            return {name: file.load(name) for name in found}
+    except CheckpointError as error:
+        raise options.UsageError(str(error)) from error

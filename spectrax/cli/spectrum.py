@@ -70,7 +70,7 @@ def _add_weights(group) -> None:
     )
     group.add_argument(
         "--heads",
-        type=options.at_least(1),
+        type=options.integer(1),
         metavar="H",
         help="number of attention heads, for --split of query_key_value (from config.json)",
     )
@@ -81,7 +81,7 @@ def _add_weights(group) -> None:
     )
     group.add_argument(
         "--min-size",
-        type=options.at_least(8),
+        type=options.integer(8),
         default=32,
         metavar="SIZE",
         help="leave matrices with fewer rows or columns out (%(default)s)",
@@ -92,7 +92,7 @@ def _add_measurement(group) -> None:
     """How a matrix is measured."""
     group.add_argument(
         "--rate",
-        type=float,
+        type=options.number,
         default=1e-3,
         help="probability that a layer of pure noise shows an outlier (%(default)s)",
     )
@@ -130,6 +130,8 @@ def run(args) -> int:
     for sentence in survey.problems:
         print(f"spectrax: {sentence}", file=sys.stderr)
     if not survey.layers:
+        if survey.problems:
+            return 2  # each has its sentence
         raise UsageError(
             "There are no weights to measure in these files; see --pattern, --min-size"
             + spectrum_report.most_common_reasons(survey)

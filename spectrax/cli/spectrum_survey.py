@@ -47,6 +47,8 @@ def start(args) -> Survey:
     from spectrax.checkpoints import find_snapshots
     from spectrax.checkpoints.opening import number_of
 
+    if "" in args.files:
+        raise UsageError("FILE must not be empty")
     paths = find_snapshots(args.files)
     if args.steps is None:
         steps = [number_of(path) for path in paths]

@@ -31,6 +31,11 @@ lr, low, high), table; of theory also exponents, gaps, and parameterizations.
 """
 
 DEFAULTS = {"depth": 2, "num_steps": 20, "alpha": 4.0, "eta": 0.03, "gamma0": 4.0, "sigma": 1.0}
+KINDS = {
+    "depth": options.integer(1, options.DEEPEST),
+    "num_steps": options.integer(1, options.LONGEST),
+    **dict.fromkeys(("alpha", "sigma"), options.scale),
+}
 WIDTHS = [1.0, 2.0, 4.0, 8.0]
 
 
@@ -74,11 +79,12 @@ def add_parser(commands) -> None:
     for name, text in texts.items():
         default = DEFAULTS[name]
         flag = "--" + name.replace("_", "-")
-        group.add_argument(flag, type=type(default), default=default, help=f"{text} (%(default)s)")
+        kind = KINDS.get(name, options.number)
+        group.add_argument(flag, type=kind, default=default, help=f"{text} (%(default)s)")
     group.add_argument("--data", default="full_batch", help="full_batch or online (%(default)s)")
     group.add_argument(
         "--widths",
-        type=options.numbers,
+        type=_widths,
         default=WIDTHS,
         metavar="A,B,…",
         help="hidden widths per input dimension (1,2,4,8)",
@@ -88,19 +94,30 @@ def add_parser(commands) -> None:
 
 
 def _width(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError
+    value = options.scale(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(
+            f"must be a positive number, got {options.shortened(text)}"
+        )
     return value
 
 
+def _widths(text: str) -> list[float]:
+    values = [_width(x) for x in text.split(",")]
+    if len(set(values)) < len(values):
+        raise argparse.ArgumentTypeError(f"must differ, got {options.shortened(text)}")
+    return values
+
+
 def _pair(text: str) -> tuple[float, float]:
-    width, rate = text.split(":")
-    return _width(width), _width(rate)
-
-
-_width.__name__ = "positive number"  # argparse names these functions in its errors
-_pair.__name__ = "WIDTH:LR"
+    try:
+        width, rate = text.split(":")
+        return _width(width), _width(rate)
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        rule = f"WIDTH:LR, two positive numbers from {options.SMALL:g} to {options.LARGE:g}"
+        raise argparse.ArgumentTypeError(
+            f"must be {rule}, got {options.shortened(text)}"
+        ) from error
 
 
 def run(args) -> int:
@@ -111,6 +128,10 @@ def run(args) -> int:
         raise UsageError("Give --table or --from, not both")
     if args.start is not None and args.at is None:
         raise UsageError("--from needs --at, the width to which the rate is taken")
+    if args.table is None:
+        options.require_memory(
+            f"--depth {args.depth} --num-steps {args.num_steps}", 8 * args.depth * args.num_steps**2
+        )
     _compile_quickly()
     session.start(args)
     from spectrax.cli import files, transfer_table, transfer_theory

@@ -18,6 +18,7 @@ ALIASES = {
 }
 DIVERGED = {"", "nan", "inf", "+inf", "-inf", "infinity", "diverged", "divergent", "divergence"}
 DIVERGED |= {"none", "null", "na", "n/a", "-"}
+LARGEST = 1e100  # of losses that did not diverge, and of widths and rates; squares are finite
 
 
 class Runs(NamedTuple):
@@ -47,9 +48,9 @@ def read_runs(path: str) -> Runs:
     Columns are separated by commas, semicolons or tabs. Either one row for each run, with columns
     for width, learning rate, loss, and perhaps seed, under the names that are common; or one row
     for each width, or for each of its seeds in turn, with the learning rates in the header. A loss
-    that is empty, nan, inf, or "diverged" is a divergence. Rows may come in any order, other
-    columns are ignored. Rates of its own for each width need the first form: an empty cell of the
-    second is a divergence too.
+    that is empty, nan, inf, beyond 1e100, or "diverged" is a divergence. Rows may come in any
+    order, other columns are ignored. Rates of its own for each width need the first form: an empty
+    cell of the second is a divergence too.
 
     Args:
         path: of the file.
@@ -98,10 +99,13 @@ def _rows(path: str) -> list[tuple[int, list[str]]]:
         separator = ";" if ";" in first else separator  # 0,1;0,2: commas are decimal
     reader = csv.reader(text.splitlines(), delimiter=separator)
     rows = []
-    for row in reader:
-        cells = [cell.strip() for cell in row]
-        if any(cells) and not cells[0].startswith("#"):
-            rows.append((reader.line_num, cells))
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells) and not cells[0].startswith("#"):
+                rows.append((reader.line_num, cells))
+    except csv.Error as error:
+        raise TableError(f"Cannot read line {reader.line_num + 1} of {path!r}: {error}.") from error
     if len(rows) < 2:
         raise TableError(f"There is no table in {path!r}: it needs a header and rows.")
     if separator != ",":
@@ -162,6 +166,11 @@ def _quantity(path, line: int, what: str, cell: str) -> float:
     value = _number(cell)
     if value is None or not math.isfinite(value) or value <= 0:
         raise TableError(f"Line {line} of {path!r} must have a positive {what}, got {cell!r}.")
+    if not 1 / LARGEST <= value <= LARGEST:
+        raise TableError(
+            f"Line {line} of {path!r} must have a {what} from {1 / LARGEST:g} to {LARGEST:g}, got "
+            f"{cell!r}."
+        )
     return value
 
 
@@ -174,4 +183,4 @@ def _loss(path, line: int, cell: str) -> float:
             f"Line {line} of {path!r} must have a number as loss, or say that it diverged, got "
             f"{cell!r}."
         )
-    return value if math.isfinite(value) else math.inf
+    return value if abs(value) <= LARGEST else math.inf
