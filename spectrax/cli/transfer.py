@@ -36,6 +36,7 @@ KINDS = {
     "num_steps": options.integer(1, options.LONGEST),
     **dict.fromkeys(("alpha", "sigma"), options.scale),
 }
+WIDEST = 1e8  # beyond, the theory loses digits without a sign of it
 WIDTHS = [1.0, 2.0, 4.0, 8.0]
 
 
@@ -104,6 +105,9 @@ def _width(text: str) -> float:
 
 def _widths(text: str) -> list[float]:
     values = [_width(x) for x in text.split(",")]
+    if any(not 1 / WIDEST <= x <= WIDEST for x in values):
+        rule = f"must be from {1 / WIDEST:g} to {WIDEST:g}, got {options.shortened(text)}"
+        raise argparse.ArgumentTypeError(rule)
     if len(set(values)) < len(values):
         raise argparse.ArgumentTypeError(f"must differ, got {options.shortened(text)}")
     return values

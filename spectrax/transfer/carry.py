@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from spectrax import _check
 from spectrax.transfer.optimum import optimal_lr
 from spectrax.transfer.parameterization import Parameterization, mup, ntk
 from spectrax.transfer.tables.judge import CANNOT, DOES_NOT, MATTERS, TRANSFERS
+
+FURTHEST = 1e6  # ratio of widths; beyond 1e8 inputs the theory loses digits without a sign of it
 
 
 class Carried(NamedTuple):
@@ -44,7 +47,18 @@ def carry_rate(model, parameterization, width: float, lr: float, at: float, rati
         lr: the best rate there.
         at: the other width.
         ratios: values of `width` over input dimension to consider; the middle one is recommended.
+
+    Raises:
+        ValueError: one sentence: `at` is further than a factor of 1e6 from `width`, or best rates
+            are no finite numbers there.
     """
+    for name, value in {"width": width, "lr": lr, "at": at, "ratios": ratios}.items():
+        _check.positive(name, value)
+    if not 1 / FURTHEST <= at / width <= FURTHEST:
+        lowest, highest = width / FURTHEST, width * FURTHEST
+        raise ValueError(
+            f"Argument `at` must be {lowest:g} to {highest:g}, as `width` is {width:g}, got {at:g}."
+        )
     if isinstance(parameterization, str):
         parameterization = {"mup": mup, "ntk": ntk}[parameterization]
     elif not isinstance(parameterization, Parameterization):
@@ -53,7 +67,14 @@ def carry_rate(model, parameterization, width: float, lr: float, at: float, rati
     nu = jnp.concatenate([start, start * (at / width)])
     exponents = jax.tree.map(lambda x: jnp.asarray(x, float), parameterization)  # one program
     best = np.asarray(_optima(model, nu, exponents))
-    found = best[len(start) :] / best[: len(start)]
+    with np.errstate(all="ignore"):
+        found = best[len(start) :] / best[: len(start)]
+    if not np.all((lr * found > 0) & np.isfinite(lr * found)):  # NaN included
+        raise ValueError(
+            f"Argument `parameterization` must have best rates that are positive numbers, got "
+            f"{best[: len(start)].tolist()} at width {width:g} and {best[len(start) :].tolist()} "
+            f"at {at:g}."
+        )
     middle = float(found[len(found) // 2])
     low, high = lr * float(found.min()), lr * float(found.max())
     distance = np.log(at / width)

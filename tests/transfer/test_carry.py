@@ -1,6 +1,8 @@
 """A rate taken from one width to another: ratios of theory, sentence, verdict, command line."""
 
 import json
+import re
+import warnings
 
 import jax
 import numpy as np
@@ -143,3 +145,36 @@ def test_command_line_prints_rate_verdict_and_what_carries_over(closed, capsys, 
     assert [row["ratio"] for row in record["table"]] == pytest.approx(found.ratios)
     with np.load(tmp_path / "transfer.npz") as data:
         np.testing.assert_allclose(data["ratios"], found.ratios)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"at": 513e6}, "`at` must be 0.000512 to 5.12e+08, as `width` is 512, got 5.13e+08."),
+        ({"at": 1e-320}, "`at` must be 0.000512"),
+        ({"width": 1e-300}, "`at` must be"),
+        ({"at": float("inf")}, "`at` must be finite"),
+        ({"width": 0.0}, "`width` must be positive"),
+        ({"lr": -1.0}, "`lr` must be positive"),
+        ({"parameterization": (300.0, 300.0)}, "`parameterization` must have best rates that are"),
+        ({"parameterization": (-300.0, -300.0)}, "`parameterization` must have best rates"),
+        ({"lr": 5e-324, "parameterization": (1.0, 1.0)}, "`parameterization` must have best rates"),
+    ],
+)
+def test_extreme_ratios_are_refused(closed, change, sentence):
+    """Never 0, infinity or NaN as a rate, and no warning of NumPy either."""
+    given = {"parameterization": sx.mup, "width": 512, "lr": 0.01, "at": 4096.0} | change
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(ValueError, match=re.escape("Argument " + sentence)),
+    ):
+        warnings.simplefilter("error")
+        carry_rate(MODEL, *given.values(), (1.0, 8.0, 1e4))
+
+
+@pytest.mark.slow
+def test_the_furthest_width_has_the_rate_of_the_limit():
+    r"""In µP the best rate goes to a limit, $\eta^*(\nu) = \eta^*_\infty (1 + O(1/\nu))$."""
+    near, far = (carry_rate(MODEL, sx.mup, 1.0, 0.01, at, RATIOS).ratios for at in (1e4, 1e6))
+    np.testing.assert_allclose(near, far, rtol=1e-4)
+    assert not np.allclose(near, far, rtol=1e-7)
