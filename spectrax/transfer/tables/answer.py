@@ -12,7 +12,7 @@ from spectrax.transfer.tables.drift import Drift, drift_of, quantile
 from spectrax.transfer.tables.judge import SHOWN, Evidence, judge
 from spectrax.transfer.tables.measures import Measures, measures_of
 from spectrax.transfer.tables.noise import Noise
-from spectrax.transfer.tables.runs import Curve
+from spectrax.transfer.tables.runs import LARGEST, Curve
 from spectrax.transfer.tables.scale import losses_again, scaled_curves
 from spectrax.transfer.tables.seeds import own_optima
 from spectrax.transfer.tables.valley import Optimum, average, find_minima, specs_of
@@ -131,8 +131,8 @@ def transfer_runs(widths, lrs, losses, seeds=None) -> TransferGaps:
     Args:
         widths: width of each run, in any order, (r,).
         lrs: its learning rate, (r,).
-        losses: its loss, (r,); what is not finite is a divergence. Runs of one width and rate are
-            seeds.
+        losses: its loss, (r,); what is not finite or beyond 1e100 is a divergence. Runs of one
+            width and rate are seeds.
         seeds: name or number of the seed of each run, (r,), if known. What a seed does to all rates
             of a width alike is then no noise.
 
@@ -144,6 +144,8 @@ def transfer_runs(widths, lrs, losses, seeds=None) -> TransferGaps:
 
     Source: theory page, section 7.
     """
+    losses = _check.measured("losses", losses)
+    losses = np.where(np.abs(losses) <= LARGEST, losses, np.inf)
     curves, noise = scaled_curves(widths, lrs, losses, seeds)
     spec = specs_of(curves)
     minima = [find_minima(c, sigma, spec) for c, sigma in zip(curves, noise.sigma, strict=True)]

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from spectrax.transfer.tables.runs import LARGEST
+
 # Names of columns, best first: where a table has several losses, the first one counts.
 ALIASES = {
     "width": "width n_embd d_model hidden_size hidden_dim hidden d_hidden n_hidden embed_dim dim n",
@@ -18,7 +20,6 @@ ALIASES = {
 }
 DIVERGED = {"", "nan", "inf", "+inf", "-inf", "infinity", "diverged", "divergent", "divergence"}
 DIVERGED |= {"none", "null", "na", "n/a", "-"}
-LARGEST = 1e100  # of losses that did not diverge, and of widths and rates; squares are finite
 
 
 class Runs(NamedTuple):

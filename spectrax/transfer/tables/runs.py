@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float, Int
 
 from spectrax import _check
 
+LARGEST = 1e100  # of a loss that did not diverge: squares are finite
+
 
 class Curve(NamedTuple):
     """Loss against the learning rate at one width, seeds averaged.

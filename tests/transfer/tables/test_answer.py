@@ -127,3 +127,16 @@ def test_bad_tables():
         sx.transfer_gaps(WIDTHS, LRS, losses)
     with pytest.raises(ValueError, match="`width` must be positive, got -1.0"):
         sx.transfer_gaps(WIDTHS, LRS, table(0.0)).recommend(-1.0)
+
+
+def test_a_loss_beyond_every_measure_is_a_divergence():
+    """Before its square overflows: the same answer as for an infinite one."""
+    losses = table(-0.5, noise=0.05, seeds=2)
+    found = []
+    for value in (np.inf, -np.inf, 1.1e100, -1e200, 1.7e308):
+        losses[:, -2:] = value
+        answer = sx.transfer_gaps(WIDTHS, LRS, losses)
+        found.append((answer.drift.exponent, answer.drift.stderr, *answer.optimal_lr))
+    assert all(row == found[0] for row in found) and np.isfinite(found[0]).all()
+    losses[:, -2:] = 0.9e100
+    assert sx.transfer_gaps(WIDTHS, LRS, losses).drift.stderr > 0
