@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import sys
+import warnings
 
 import flax
 import jax
@@ -16,6 +17,8 @@ from models.record import Record
 from models.step import How, State, fingerprint, loss_of, place, update
 from spectrax import _check
 from spectrax.cli.files import versions
+
+FIRST_LOSS = 0.02  # relative: what rounding in half precision does to a mean over samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Run:
     kept: dict = dataclasses.field(default_factory=dict)
     finished: bool = False
     checksums: dict = dataclasses.field(default_factory=dict)
+    sketches: dict = dataclasses.field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -155,6 +159,7 @@ class Run:
         return {
             "training": dataclasses.asdict(self.settings) | {"arrays": shapes},
             "checksums": self.checksums,
+            "sketches": self.sketches,
             "made_with": {"jax": jax.__version__, "backend": jax.default_backend()},
             "versions": versions() | {"flax": flax.__version__},
         }
@@ -169,16 +174,38 @@ class Run:
                 self.how, self.state, self.fixed, batch
             ),
         }
-        saving.claim(self.folder, self.description())
+        self.sketches = {
+            "initialization": saving.sketch(self.state.params),
+            "first batch": saving.sketch(batch),
+        }
+        same_versions = saving.claim(self.folder, self.description())
         found = saving.read_state(self.folder, self.progress())
         if found is None:
             return
+        if not same_versions:
+            self.compare_first_loss(found["losses"], batch)
         self.state = jax.tree.map(lambda x: jnp.array(x, copy=True), found["state"])
         self.losses = found["losses"].tolist()
         steps, values = found["evaluation_steps"], found["evaluation_losses"]
         self.evaluations = dict(zip(steps.tolist(), values.tolist(), strict=True))
         self.diverged_at = int(found["diverged_at"]) if found["diverged_at"] >= 0 else None
         self.finished = self.diverged_at is not None or self.step == self.settings.num_steps
+
+    def compare_first_loss(self, losses: np.ndarray, batch) -> None:
+        """What can still be told of model and loss where compiled steps cannot be compared."""
+        warnings.warn(
+            f"The training in {str(self.folder)!r} was begun with another version of JAX or kind "
+            "of device; its optimizer is not compared with this one.",
+            stacklevel=4,
+        )
+        parts = range(self.settings.accumulate)
+        pieces = [jax.tree.map(lambda x, at=k: x[at], batch) for k in parts]
+        now = np.mean([float(loss_of(self.how, self.state.params, self.fixed, x)) for x in pieces])
+        if losses.size and not np.isclose(now, losses[0], rtol=FIRST_LOSS):
+            raise ValueError(
+                "Argument `folder` must be that of the same training, but in "
+                f"{str(self.folder)!r} the first loss is {losses[0]:.6g} there and {now:.6g} here."
+            )
 
     def progress(self) -> dict:
         """Everything that training needs to continue; NumPy arrays are those that grow."""

@@ -4,12 +4,10 @@ Every file is written under another name first and then renamed, so that a proce
 leaves whole files only. Nothing is ever unpickled.
 """
 
-import contextlib
 import json
-import os
 import pathlib
+import warnings
 import zlib
-from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -19,24 +17,13 @@ from flax.serialization import msgpack_restore, msgpack_serialize
 from spectrax.checkpoints import CheckpointError
 from spectrax.checkpoints.base import reading
 from spectrax.checkpoints.opening import number_of
-from spectrax.cli.files import plain, to_json
+from spectrax.cli.delivery import replacing
+from spectrax.cli.files import plain, write_record
 
 SIDECAR, LOSSES = "training.json", "losses.npz"
+ALIKE = 1e-3  # of the norm: beyond roundings of other versions and devices
+SKETCHED = 10**6  # entries of an array
 KEPT = 2  # states: the last one, and the one before it should the last be damaged
-
-
-@contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator:
-    """A file to write into that takes the place of `path` once it is complete and on the disk."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def by_path(params: nnx.State) -> dict[str, jax.Array]:
@@ -58,15 +45,14 @@ def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray | jax.Array]) 
 
 def write_sidecar(folder: pathlib.Path, record: dict) -> None:
     """What a person or a program wants to know about the training, as JSON."""
-    with replacing(folder / SIDECAR) as file:
-        file.write((to_json(record) + "\n").encode())
+    write_record(folder / SIDECAR, record)
 
 
 # --- the state, in one file
 
 
 def write_state(folder: pathlib.Path, step: int, tree) -> None:
-    """Everything that training needs to continue; of older states one is kept.
+    """Everything that training needs to continue; of older states one is kept, of later ones none.
 
     Args:
         folder: an existing one.
@@ -77,8 +63,11 @@ def write_state(folder: pathlib.Path, step: int, tree) -> None:
     sums = {name: _checksum(leaf) for name, leaf in leaves.items()}
     with replacing(folder / f"state_{step:08d}.msgpack") as file:
         file.write(msgpack_serialize({"arrays": leaves, "checksums": sums}, in_place=True))
-    for path in _states(folder)[:-KEPT]:
-        path.unlink()
+    numbers = [number_of(path) for path in _states(folder)]
+    kept = [number for number in numbers if number <= step][-KEPT:]  # later ones were damaged
+    for path in _states(folder):
+        if number_of(path) not in kept:
+            path.unlink()
 
 
 def read_state(folder: pathlib.Path, like):
@@ -93,17 +82,28 @@ def read_state(folder: pathlib.Path, like):
         The state, leaves of type NumPy.
 
     Raises:
-        CheckpointError: one sentence if the file is damaged; the one before it is left alone.
+        CheckpointError: one sentence if all states there are damaged.
+
+    Warns:
+        UserWarning: one sentence if the newest is damaged and the one before it is taken.
     """
-    paths = _states(folder)
-    if not paths:
+    errors = []
+    for path in reversed(_states(folder)):
+        try:
+            with reading(path):
+                found = _restore(msgpack_restore(path.read_bytes()), like)
+        except CheckpointError as error:
+            errors.append(error)
+            continue
+        if errors:
+            sentence = f"{str(errors[0]).rstrip('.')}; continued from step {number_of(path):.0f}."
+            warnings.warn(sentence, stacklevel=2)
+        return found
+    if not errors:
         return None
-    try:
-        with reading(paths[-1]):
-            return _restore(msgpack_restore(paths[-1].read_bytes()), like)
-    except CheckpointError as error:
-        rest = f"continue from step {number_of(paths[-2]):.0f}" if paths[1:] else "start again"
-        raise CheckpointError(f"{str(error).rstrip('.')}; delete it to {rest}.") from error
+    raise CheckpointError(
+        f"{str(errors[0]).rstrip('.')}; delete the states in {str(folder)!r} to start again."
+    ) from errors[0]
 
 
 def _restore(found: dict, like):
@@ -139,12 +139,16 @@ def checksum(arrays) -> int:
 # --- whose folder it is
 
 
-def claim(folder: pathlib.Path, record: dict) -> None:
+def claim(folder: pathlib.Path, record: dict) -> bool:
     """Write the sidecar into a new folder; in one in use, make sure that it is the same training.
 
     Args:
-        folder: made if it does not exist.
-        record: "training" and, compared only if "made_with" is the same, "checksums".
+        folder: an existing one, which no other process writes into.
+        record: "training" and, compared exactly if "made_with" is the same, "checksums"; else
+            "sketches" are compared to a thousandth.
+
+    Returns:
+        Whether "made_with" is the same.
 
     Raises:
         ValueError: one sentence that names what differs.
@@ -155,20 +159,57 @@ def claim(folder: pathlib.Path, record: dict) -> None:
         leftover.unlink()
     path = folder / SIDECAR
     if not path.exists():
-        return write_sidecar(folder, record)
+        write_sidecar(folder, record)
+        return True
     with reading(path):
         before, now = json.loads(path.read_text(encoding="utf-8")), plain(record)
-        old, new = _flat(before["training"]), _flat(now["training"])
-        if before["made_with"] == now["made_with"]:
-            old, new = old | before["checksums"], new | now["checksums"]
-    for name in {**old, **new}:
-        if old.get(name) != new.get(name):
-            values = f"{old.get(name)} there and {new.get(name)} here"
-            differs = f"{name} differs" if name in now["checksums"] else f"{name} is {values}"
-            raise ValueError(
-                f"Argument `folder` must be that of the same training, but in {str(folder)!r} "
-                f"{differs}."
-            )
+        same = before["made_with"] == now["made_with"]
+        differing = _differences(before, now, same)
+    if differing:
+        raise ValueError(
+            f"Argument `folder` must be that of the same training, but in {str(folder)!r} "
+            f"{differing[0]}."
+        )
+    return same
+
+
+def _differences(before: dict, now: dict, same_versions: bool) -> list[str]:
+    """What differs between two sidecars, in words."""
+    old, new = _flat(before["training"]), _flat(now["training"])
+    found = [
+        f"{name} is {old.get(name)} there and {new.get(name)} here"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    ]
+    if same_versions:
+        sums = before["checksums"], now["checksums"]
+        return found + [f"{k} differs" for k in sums[1] if sums[0].get(k) != sums[1][k]]
+    sketches = before.get("sketches", {}), now.get("sketches", {})
+    return found + [
+        f"{name} differs" for name in sketches[1] if not _alike(*(x.get(name) for x in sketches))
+    ]
+
+
+def sketch(arrays) -> list[list[float]]:
+    """Norm and two projections of each array, which other roundings change little."""
+    found = []
+    for array in jax.tree.leaves(arrays):
+        x = np.ravel(np.asarray(array))[:SKETCHED].astype(np.float64)
+        x = np.nan_to_num(x, posinf=0.0, neginf=0.0)
+        n = np.arange(len(x))
+        waves = np.stack([np.cos(n), np.cos(n**2 % 997)])
+        found.append([float(np.linalg.norm(x)), *(waves @ x).tolist()])
+    return found
+
+
+def _alike(old, new) -> bool:
+    """Whether sketches are of the same arrays; an older sidecar has none and gets the benefit."""
+    if old is None:
+        return True
+    old, new = (np.asarray(x, float).reshape(-1, 3) for x in (old, new))
+    return old.shape == new.shape and bool(
+        np.all(np.abs(old - new) <= ALIKE * np.maximum(old[:, :1], new[:, :1]))
+    )
 
 
 def _flat(tree: dict, prefix: str = "") -> dict:

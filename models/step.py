@@ -11,6 +11,8 @@ import numpy as np
 import optax
 from flax import nnx
 
+LARGEST = 1e100  # of a loss; what is beyond has diverged before it overflows
+
 
 class How(NamedTuple):
     """What a step does; equal ones share a compilation.
@@ -62,7 +64,7 @@ def update(how: How, state: State, fixed: nnx.State, batch) -> tuple[State, jax.
 
     Returns:
         The new state (the old one if anything new is not finite), the loss before the update, and
-        whether all of it is finite.
+        whether all of it is finite, and the loss at most 1e100.
     """
 
     def mean_loss(params, inputs, targets):
@@ -71,11 +73,18 @@ def update(how: How, state: State, fixed: nnx.State, batch) -> tuple[State, jax.
     loss, gradient = _mean(jax.value_and_grad(mean_loss), state.params, batch)
     updates, optimizer = how.transformation.update(gradient, state.optimizer, state.params)
     new = State(optax.apply_updates(state.params, updates), optimizer)
-    finite = [jnp.isfinite(x).all() for x in (loss, *jax.tree.leaves(new.params))]
+    finite = [_sound(loss), *(jnp.isfinite(x).all() for x in jax.tree.leaves(new.params))]
     fine = jnp.stack(finite).all()
     # Types stay what they were, also where an optimizer mixes in double precision.
     kept = jax.tree.map(lambda x, old: jnp.where(fine, x.astype(old.dtype), old), new, state)
     return kept, loss, fine
+
+
+def _sound(loss: jax.Array) -> jax.Array:
+    """Whether a loss is one that training can go on from."""
+    if float(jnp.finfo(loss.dtype).max) <= LARGEST:
+        return jnp.isfinite(loss)
+    return jnp.abs(loss) <= LARGEST  # NaN is not
 
 
 def _mean(function: Callable, params, batch):

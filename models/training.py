@@ -4,12 +4,14 @@ A step depends on the weights, the optimizer's state and the data of its number,
 training that was interrupted and continued ends with the same bits.
 """
 
+import contextlib
 import pathlib
 from collections.abc import Callable, Iterable
 
 import optax
 from flax import nnx
 
+from models.lock import held
 from models.record import Record as Record
 from models.record import log_spaced as log_spaced
 from models.run import Run, Settings
@@ -41,8 +43,12 @@ def train(
 
     Started again with the same folder it continues from the last state there, to the same weights
     bit by bit (on a GPU under `XLA_FLAGS=--xla_gpu_deterministic_ops=true`), or returns what is
-    finished. A loss or an update that is not finite ends the training: that update is not made,
-    everything before it is kept, and the record says at which step.
+    finished. A loss beyond 1e100, or a loss or an update that is not finite, ends the training:
+    that update is not made, everything before it is kept, and the record says at which step.
+
+    A damaged state is left for the one before it, with a warning. Continued with another version of
+    JAX or on another kind of device, initialization and first batch must agree to a thousandth and
+    the first loss to a fiftieth, with a warning that the optimizer is not compared.
 
     Args:
         model: its `nnx.Param`s are trained, in place; floating inputs and targets are converted to
@@ -72,8 +78,8 @@ def train(
 
     Raises:
         ValueError: one sentence: an argument is out of its domain, or the folder is that of another
-            training (names what differs).
-        CheckpointError: one sentence: the state in the folder is damaged.
+            training (names what differs), or another process is training there.
+        CheckpointError: one sentence: every state in the folder is damaged.
 
     Examples:
         >>> import jax, jax.numpy as jnp, numpy as np
@@ -106,8 +112,9 @@ def train(
     save_every = num_steps if save_every is None else _check.integer("save_every", save_every, 1)
     folder = None if folder is None else pathlib.Path(folder)
     run = Run(settings, data, *start(model, transformation, loss), folder)
-    if folder is not None:
-        run.open_folder()
-    run.train(save_every, progress)
+    with contextlib.nullcontext() if folder is None else held(folder):
+        if folder is not None:
+            run.open_folder()
+        run.train(save_every, progress)
     nnx.update(model, run.state.params)
     return run.record

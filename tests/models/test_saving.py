@@ -65,7 +65,7 @@ def test_states_come_back_as_they_were(tmp_path):
     np.testing.assert_array_equal(found["half"], np.asarray(tree["half"]))
     assert found["half"].dtype == jnp.bfloat16 and found["state"][0].shape == ()
     other = tree | {"half": jnp.zeros(5, jnp.bfloat16)}
-    with pytest.raises(CheckpointError, match=r"shape \(4,\).*delete it to continue from step 20"):
+    with pytest.raises(CheckpointError, match=r"shape \(4,\).*; delete the states in"):
         saving.read_state(tmp_path, other)
 
 
@@ -89,3 +89,46 @@ def test_another_version_of_jax_may_compile_another_step(tmp_path):
     (tmp_path / "new" / saving.SIDECAR).write_text("{")
     with pytest.raises(CheckpointError, match="Cannot read"):
         saving.claim(tmp_path / "new", record)
+
+
+def test_a_damaged_state_is_left_for_the_one_before(tmp_path):
+    """And is gone when the next one is written, which would be older."""
+    like = {"x": np.zeros(0)}
+    for step in (1, 2, 3):
+        saving.write_state(tmp_path, step, {"x": np.arange(float(step))})
+    last = tmp_path / "state_00000003.msgpack"
+    last.write_bytes(last.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match=r"^Cannot read .*00003.*; continued from step 2\.$"):
+        found = saving.read_state(tmp_path, like)
+    assert len(found["x"]) == 2 and last.exists()
+    saving.write_state(tmp_path, 2, {"x": np.arange(2.0)})
+    assert not last.exists()
+    (tmp_path / "state_00000002.msgpack").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"00002.*; delete the states in .* to start again"):
+        saving.read_state(tmp_path, like)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32, jnp.bfloat16])
+def test_sketches_see_other_arrays_and_not_other_roundings(kind):
+    rng = np.random.default_rng(0)
+    x = {"a": np.asarray(9 * rng.normal(size=(40, 30)), kind), "b": np.zeros(3, kind)}
+    y = {"a": np.asarray(9 * rng.normal(size=(40, 30)), kind), "b": np.zeros(3, kind)}
+    rounded = {k: np.asarray(v, np.float64) * (1 + 1e-6) for k, v in x.items()}
+    swapped = {"a": x["a"][::-1], "b": x["b"]}  # of the same norm
+    alike = [saving._alike(saving.sketch(x), saving.sketch(z)) for z in (x, rounded, y, swapped)]
+    assert alike == [True, True, False, False]
+    assert not saving._alike(saving.sketch(x), saving.sketch({"a": x["a"]}))
+    assert saving._alike(None, saving.sketch(x))
+
+
+def test_another_version_of_jax_compares_what_does_not_depend_on_it(tmp_path):
+    """Initialization and first batch, to a thousandth; exactly where the version is the same."""
+    x = np.random.default_rng(0).normal(size=50)
+    record = {"training": {"a": 1}, "checksums": {"batch": 1}, "made_with": {"jax": "1"}}
+    record["sketches"] = {"batch": saving.sketch(x)}
+    later = record | {"checksums": {"batch": 2}, "made_with": {"jax": "2"}}
+    assert saving.claim(tmp_path, record) and saving.claim(tmp_path, record)
+    close = later | {"sketches": {"batch": saving.sketch(x * (1 + 1e-5))}}
+    assert saving.claim(tmp_path, close) is False
+    with pytest.raises(ValueError, match="batch differs"):
+        saving.claim(tmp_path, later | {"sketches": {"batch": saving.sketch(x[::-1])}})

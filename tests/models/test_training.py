@@ -158,6 +158,27 @@ def test_an_infinite_loss_is_a_divergence_at_its_step():
     assert same(weights(model), weights(stopped))
 
 
+def test_a_loss_beyond_every_measure_is_a_divergence():
+    """In double precision long before it overflows; so is its negative."""
+
+    class Steep(Stream):
+        def batch(self, step, size):
+            x, y = super().batch(step, size)
+            return x.astype(float), y.astype(float)
+
+    def loss(model, x, y):
+        value = squared_error(model, x, y)
+        return jnp.where(value < 1e30, value, sign * value**4)
+
+    for sign in (1.0, -1.0):
+        model = network(dtype=jnp.float64)
+        record = short(model, optax.sgd(1e6), Steep(), loss, num_steps=30)
+        at = record.diverged_at
+        assert 1e100 < sign * record.losses[at] < np.inf
+        assert np.abs(record.losses[:at]).max() <= 1e100
+        assert all(np.isfinite(x).all() for x in weights(model))
+
+
 class Screen(io.StringIO):
     def __init__(self, terminal):
         super().__init__()
@@ -298,6 +319,24 @@ def test_a_training_stopped_before_its_last_snapshot_takes_it_when_it_continues(
     assert json.loads((tmp_path / "training.json").read_text())["result"]["steps"] == 6
 
 
+def test_a_second_training_in_one_folder_is_refused(tmp_path):
+    """While the first is at work, which is not disturbed; not afterwards."""
+
+    class Curious(Stream):
+        def batch(self, step, size):
+            if step == 3:
+                with pytest.raises(ValueError, match="`folder` must not be in use, but process"):
+                    short(network(), folder=tmp_path)
+                seen.append(step)
+            return super().batch(step, size)
+
+    seen, model, alone = [], network(), network()
+    short(model, data=Curious(), folder=tmp_path, save_every=1)
+    short(alone)
+    assert seen == [3] and same(weights(model), weights(alone))
+    short(network(), folder=tmp_path)
+
+
 def test_a_finished_training_is_not_repeated(tmp_path):
     first = run(tmp_path)
     second = run(tmp_path, kill_at=1)  # which nobody asks for
@@ -334,19 +373,59 @@ def test_other_data_and_other_networks_are_refused(tmp_path):
 
 
 def test_a_damaged_state_is_one_sentence_and_the_one_before_continues(tmp_path):
+    """To the same bits, without help; if that one is damaged too, nothing is touched."""
     whole = run(tmp_path)
     before, last = sorted(tmp_path.glob("state_*.msgpack"))
-    content = last.read_bytes()
+    content, older = last.read_bytes(), before.read_bytes()
     flipped = bytearray(content)
     flipped[content.index(b"W") + 400] ^= 1
     for damaged in (content[:100], content[:-1], b"", b"\xc1", bytes(flipped)):
         last.write_bytes(damaged)
-        with pytest.raises(CheckpointError, match="delete it to continue from step 39") as error:
-            run(tmp_path)
-        assert str(error.value).endswith(".") and "\n" not in str(error.value)
-        assert before.exists() and last.read_bytes() == damaged
-    last.unlink()
-    equal_runs(run(tmp_path), whole)
+        with pytest.warns(
+            UserWarning, match=r"state_00000040.*; continued from step 39\.$"
+        ) as said:
+            equal_runs(run(tmp_path), whole)
+        assert len(said) == 1 and "\n" not in str(said[0].message)
+        assert last.read_bytes() == content and before.read_bytes() == older
+    for path in (last, before):
+        path.write_bytes(content[:100])
+    with pytest.raises(CheckpointError, match="state_00000040.*delete the states in") as error:
+        run(tmp_path)
+    assert str(error.value).endswith(".") and "\n" not in str(error.value)
+    assert before.read_bytes() == last.read_bytes() == content[:100]
+
+
+def made_elsewhere(folder, **changes):
+    """As if another version of JAX had begun this training."""
+    path = folder / "training.json"
+    record = json.loads(path.read_text()) | changes
+    record["made_with"] = {"jax": "0.0", "backend": "abacus"}
+    record["checksums"] = dict.fromkeys(record["checksums"], "of another compiler")
+    path.write_text(json.dumps(record))
+
+
+def test_another_version_of_jax_continues_the_same_training_only(tmp_path):
+    """Data, initialization and loss are compared, and it is said that the optimizer is not."""
+
+    class Other(Stream):
+        def batch(self, step, size):
+            return super().batch(step + 1, size)
+
+    def other_loss(model, x, y):
+        return 2 * squared_error(model, x, y)
+
+    short(network(), folder=tmp_path)
+    made_elsewhere(tmp_path)
+    with pytest.warns(UserWarning, match="another version of JAX.*optimizer is not compared"):
+        short(network(), folder=tmp_path)
+    for model, options, message in (
+        (network(), {"data": Other()}, "first batch differs"),
+        (network(1), {}, "initialization differs"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            short(model, folder=tmp_path, **options)
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="the first loss is"):
+        short(network(), loss=other_loss, folder=tmp_path)
 
 
 @pytest.mark.parametrize(
