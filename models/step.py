@@ -83,7 +83,7 @@ def update(how: How, state: State, fixed: nnx.State, batch) -> tuple[State, jax.
 def _sound(loss: jax.Array) -> jax.Array:
     """Whether a loss is one that training can go on from."""
     if float(jnp.finfo(loss.dtype).max) <= LARGEST:
-        return jnp.isfinite(loss)
+        return jnp.isfinite(loss).all()
     return jnp.abs(loss) <= LARGEST  # NaN is not
 
 
