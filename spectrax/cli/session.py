@@ -7,6 +7,7 @@ import pathlib
 import sys
 import threading
 import time
+import warnings
 
 
 def start(args) -> None:
@@ -19,6 +20,8 @@ def start(args) -> None:
     # The bulk edges and the recursion over many steps need double precision.
     jax.config.update("jax_enable_x64", True)
     os.environ.setdefault("MPLBACKEND", "Agg")
+    # A cache that cannot be used costs time, nothing else.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its cache is no news
     if not (args.no_cache or os.environ.get("SPECTRAX_NO_CACHE")):
         _keep_compiled_code()

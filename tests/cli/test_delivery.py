@@ -164,6 +164,29 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_set(tmp_path, monkeypatc
     assert read(tmp_path) == {"a.png": "new", "b.json": "old"}
 
 
+@pytest.mark.parametrize("limit", [0, 2_000, 6_000, 12_000, 30_000])
+def test_real_errors_of_every_library_that_writes_leave_the_old_set(tmp_path, limit):
+    """The system refuses files beyond a size: PNG, PDF, .npz or JSON fail in their own ways."""
+    resource = pytest.importorskip("resource")  # not on Windows
+    import matplotlib.figure
+
+    figure = matplotlib.figure.Figure(figsize=(1, 1))
+    figure.add_subplot().plot([0, 1])
+    arrays, record = {"x": np.random.default_rng(0).normal(size=4_000)}, {"x": "y" * 50_000}
+    old = {f"a.{suffix}": "old" for suffix in ("png", "pdf", "npz", "json")}
+    for name in old:
+        (tmp_path / name).write_text("old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+    try:
+        with pytest.raises(UsageError, match=r"^Cannot write into .*: File too large$"):
+            files.write(tmp_path, "a", figure, arrays, record)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert read(tmp_path) == old
+    assert len(files.write(tmp_path, "a", figure, arrays, record)) == 4
+
+
 def deliver(folder):
     with files.deliver(folder, "x") as staging:
         (staging / "a.png").write_text("new")
