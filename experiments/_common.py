@@ -35,7 +35,7 @@ def arguments(doc: str) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny networks: does it run at all?")
     parser.add_argument("--seed", type=int, default=0, help="of all networks (%(default)s)")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
+    files.require_folder(parser, args.out)
     args.started = time.perf_counter()
     sx.enable_x64()
     return args

@@ -48,7 +48,7 @@ def arguments(doc: str) -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of the first of the networks (%(default)s)")
     args = parser.parse_args()
     args.started = time.perf_counter()
-    args.out.mkdir(parents=True, exist_ok=True)
+    files.require_folder(parser, args.out)
     if args.preset == "paper" and not args.synthetic and args.data is None:
         parser.error("the paper preset needs --data FOLDER, or --synthetic to try it on noise")
     return args

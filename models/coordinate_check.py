@@ -208,9 +208,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, help="independent networks at each width")
     parser.add_argument("--seed", type=int, default=0, help="%(default)s")
     args = parser.parse_args(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("MPLBACKEND", "Agg")
     from spectrax.cli import files
+
+    files.require_folder(parser, args.out)
 
     options = {"num_steps": args.steps, "num_seeds": args.seeds, "seed": args.seed}
     options["widths"] = args.widths and tuple(args.widths)

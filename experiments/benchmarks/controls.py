@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=pathlib.Path, help="measure its layers as well")
     args = parser.parse_args()
     settings = QUICK if args.quick else FULL
-    args.out.mkdir(parents=True, exist_ok=True)
+    files.require_folder(parser, args.out)
     with tqdm(desc="matrices", disable=None) as bar:
         record = {
             "benchmark": "controls",

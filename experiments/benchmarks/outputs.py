@@ -265,7 +265,7 @@ def main() -> None:
         sx.enable_x64()
         one(*args.one, settings)
         return
-    args.out.mkdir(parents=True, exist_ok=True)
+    files.require_folder(parser, args.out)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     rows = summary([turn(args.quick) for _ in range(settings["turns"])], settings)
     scaling = [child(name, args.quick)[0] for name in settings["scaling"]]

@@ -244,7 +244,7 @@ def main() -> None:
     sx.enable_x64()
     settings = dict(QUICK if args.quick else FULL)
     settings["horizons"] = tuple(args.horizons or settings["horizons"])
-    args.out.mkdir(parents=True, exist_ok=True)
+    files.require_folder(parser, args.out)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     record = {"benchmark": "solve", "settings": settings, "parameters": PARAMETERS}
     record["machine"] = {"cores": os.cpu_count(), "platform": platform.platform(), "load": load}

@@ -112,7 +112,7 @@ def main() -> None:
         one(*args.one)
         return
     settings = QUICK if args.quick else FULL
-    args.out.mkdir(parents=True, exist_ok=True)
+    files.require_folder(parser, args.out)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     rows = [summary(n, [turn(n) for _ in range(settings["turns"])]) for n in settings["sizes"]]
     record = {

@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny: does it run at all?")
     args = parser.parse_args()
     sx.enable_x64()
-    args.out.mkdir(parents=True, exist_ok=True)
+    files.require_folder(parser, args.out)
     settings = QUICK if args.quick else FULL
     model = sx.DeepLinear(settings["depth"], settings["num_steps"], **MODEL)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None

@@ -255,7 +255,7 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", type=float, default=[1.0, 0.5], help="in octaves")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
+    files.require_folder(parser, args.out)
     start = time.perf_counter()
     grid = itertools.product(args.kinds, args.steps, CURVES, DRIFTS, NOISES, SEEDS, COUNTS)
     grid = [

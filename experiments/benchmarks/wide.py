@@ -222,7 +222,7 @@ def main() -> None:
     if args.one:
         one_solve(settings, *args.one)
         return
-    args.out.mkdir(parents=True, exist_ok=True)
+    files.require_folder(parser, args.out)
     model, plan = build(settings), build(settings).task().plan()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     sizes = scaling(settings, args.quick)  # first: a child counts the memory of its parent

@@ -66,7 +66,7 @@ def print_json(value) -> None:
     print(text)
 
 
-def make_folder(path: str) -> pathlib.Path:
+def make_folder(path: str | pathlib.Path) -> pathlib.Path:
     """The folder for results, made if it does not exist; checked before long work begins."""
     folder = pathlib.Path(path)
     if not str(path):
@@ -80,6 +80,14 @@ def make_folder(path: str) -> pathlib.Path:
             probe.flush()
             os.fsync(probe.fileno())
     return folder
+
+
+def require_folder(parser, path) -> None:
+    """`make_folder` for a script: its parser says what is wrong and ends it with code 2."""
+    try:
+        make_folder(path)
+    except UsageError as error:
+        parser.error(str(error))
 
 
 @contextlib.contextmanager
