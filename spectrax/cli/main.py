@@ -27,7 +27,7 @@ examples:
   spectrax solve --help
 
 exit codes: 0 success; 1 incomplete: the training diverged, a law was not resolved, or a file could
-not be read (everything else is written); 2 wrong usage
+not be read (everything else is written); 2 wrong usage, or the results cannot be written
 """
 
 
