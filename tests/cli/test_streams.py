@@ -88,9 +88,10 @@ def test_characters_that_a_terminal_lacks_become_similar_ones(monkeypatch):
     assert buffer.getvalue().decode() == "µP … κ\n"
 
 
+@pytest.mark.parametrize("name", ["µ.npz", "\udcff.npz"])
 @pytest.mark.parametrize("encoding", ["ascii", "latin1", "utf-8"])
-def test_json_is_valid_whatever_the_terminal_and_the_names_of_files(monkeypatch, encoding):
-    value = {"file": "\udcff µ.npz", "x": np.array([1.0, np.nan]), "κ": "…"}
+def test_json_is_valid_whatever_the_terminal_and_the_names_of_files(monkeypatch, encoding, name):
+    value = {"file": name, "x": np.array([1.0, np.nan]), "κ": "…"}
     buffer = terminal(monkeypatch, encoding)
     assert streams.run(lambda: files.print_json(value) or 0) == 0
     found = json.loads(buffer.getvalue().decode(encoding))
