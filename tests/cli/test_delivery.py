@@ -205,6 +205,8 @@ def test_the_sidecar_knows_the_checksums_of_the_other_files(tmp_path):
 
 
 def test_a_single_file_is_replaced_as_a_whole(tmp_path):
+    files.write_record(tmp_path / "a.json", {"x": "\udcff µ"})  # no text in any encoding
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": "\udcff µ"}
     files.write_record(tmp_path / "a.json", {"x": 1})
     with pytest.raises(KeyboardInterrupt), delivery.replacing(tmp_path / "a.json") as file:
         file.write(b"half")
