@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import functools
 import math
 import pathlib
 import re
@@ -17,6 +18,7 @@ from spectrax.checkpoints.fused import Blocks, blocks_of
 from spectrax.checkpoints.quantised import companions, dequantise, is_code
 from spectrax.empirical.unfold import HEADS, unfolded_shape
 
+INFLATION, SPARE = 10, 2**27  # an array may be so many times its file, and 134 MB more
 SHARE = 1 / 8  # of the free memory for one array: measuring needs up to seven copies of bfloat16
 
 STACKED = "3 axes, no kernel: stacked matrices"
@@ -67,6 +69,7 @@ class Checkpoint:
         scales: names of scale and zero point, and axis, of codes whose file says so itself.
         fused: blocks of arrays, where the format knows them.
         heads: number of attention heads, if a configuration beside the file has it.
+        stored: bytes of the files in which the arrays are.
     """
 
     path: pathlib.Path
@@ -79,6 +82,7 @@ class Checkpoint:
     scales: dict[str, tuple[str, str | None, int]] = dataclasses.field(default_factory=dict)
     fused: dict[str, Blocks] = dataclasses.field(default_factory=dict)
     heads: int | None = None
+    stored: int | None = None
 
     def layout(self, name: str) -> str:
         """Order of the axes of one array: as the file says, or by its name (`layout_of`).
@@ -92,10 +96,14 @@ class Checkpoint:
             return known or layout_of(name)
         if attention[3].lower() == "out":
             return "heads_out"
-        bias = next(
-            (x for x in self.shapes if _path(x) == path.removesuffix("kernel") + "bias"), ""
-        )
-        return "in_out" if len(self.shapes.get(bias, (0, 0))) == 1 else "in_heads"
+        bias = self._biases.get(path.removesuffix("kernel") + "bias", (0, 0))
+        return "in_out" if len(bias) == 1 else "in_heads"
+
+    @functools.cached_property
+    def _biases(self) -> dict[str, tuple[int, ...]]:
+        """Shapes by path, of all that is called a bias."""
+        shapes = reversed(self.shapes.items())  # of several with one path the first counts
+        return {path: shape for x, shape in shapes if (path := _path(x)).endswith("bias")}
 
     def blocks(self, name: str, *, layout: str = "auto", heads: int | None = None) -> Blocks | str:
         """What one array is made of, or why it stays whole (`blocks_of`).
@@ -127,8 +135,8 @@ class Checkpoint:
             The array, of its own floating type (bfloat16 included).
 
         Raises:
-            CheckpointError: if it is broken, not made of real numbers, or larger than an eighth of
-                the free memory.
+            CheckpointError: if it is broken, not made of real numbers, larger than an eighth of
+                the free memory, or many times larger than what is stored.
         """
         if name in self.broken:
             raise CheckpointError(self.broken[name])
@@ -137,6 +145,11 @@ class Checkpoint:
             raise CheckpointError(
                 f"Array {name!r} of {str(self.path)!r} claims {self.sizes[name] / 1e9:.3g} GB, "
                 f"more than an eighth of the free memory."
+            )
+        if self.stored is not None and self.sizes[name] > INFLATION * self.stored + SPARE:
+            raise CheckpointError(
+                f"Array {name!r} of {str(self.path)!r} claims {self.sizes[name] / 1e9:.3g} GB, out "
+                f"of {self.stored / 1e9:.3g} GB that are stored."
             )
         with reading(self.path, f"array {name!r} of "):
             array = _real(np.asarray(self.load(name)))

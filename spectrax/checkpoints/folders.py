@@ -5,7 +5,9 @@ import pathlib
 
 import numpy as np
 
+from spectrax._progress import watched
 from spectrax.checkpoints.base import Checkpoint, CheckpointError
+from spectrax.checkpoints.limits import SHARDS, read_json
 
 CONFIG, LONGEST = "config.json", 1_000_000  # bytes of a configuration
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
@@ -25,6 +27,8 @@ def weights_in(folder: pathlib.Path) -> pathlib.Path | None:
 def heads_beside(file: pathlib.Path) -> int | None:
     """Number of attention heads, from the configuration that Hugging Face puts beside weights."""
     try:
+        if not (file.parent / CONFIG).is_file():  # a pipe would be waited for
+            return None
         with (file.parent / CONFIG).open("rb") as opened:
             config = json.loads(opened.read(LONGEST))
     except (OSError, ValueError, RecursionError):
@@ -42,18 +46,23 @@ def open_sharded(index: pathlib.Path, open_file) -> Checkpoint:
         index: a JSON file whose "weight_map" says in which file of the same folder an array is.
         open_file: opens one of them.
     """
-    places = json.loads(index.read_text("utf-8"))["weight_map"]
+    places = read_json(index)["weight_map"]
     if not all(isinstance(x, str) for pair in places.items() for x in pair):
         raise CheckpointError(f"The index {str(index)!r} must map names of arrays to file names.")
     shards: dict[str, Checkpoint] = {}
     broken: dict[str, str] = {}
-    for file in sorted(set(places.values())):
+    inside: dict[str, list[str]] = {}
+    for name, file in places.items():
+        inside.setdefault(file, []).append(name)
+    if len(inside) > SHARDS:
+        raise CheckpointError(f"The index {str(index)!r} claims more than {SHARDS} files.")
+    for file in watched(sorted(inside), "shards"):
         if pathlib.PurePath(file).name != file or file == "..":
             raise CheckpointError(f"The index {str(index)!r} leads out of its folder: {file!r}.")
         try:
             shards[file] = open_file(index.parent / file)
         except CheckpointError as error:
-            broken |= {name: str(error) for name, place in places.items() if place == file}
+            broken |= dict.fromkeys(inside[file], str(error))
     names = [name for name, file in places.items() if file in shards]
     for name in names:
         shard = shards[places[name]]
@@ -72,4 +81,5 @@ def open_sharded(index: pathlib.Path, open_file) -> Checkpoint:
         return shards[places[name]].load(name)
 
     tables = (gathered(table) for table in ("shapes", "sizes"))
-    return Checkpoint(index, *tables, load, broken, gathered("dtypes"))
+    stored = sum(shard.stored or 0 for shard in shards.values())
+    return Checkpoint(index, *tables, load, broken, gathered("dtypes"), stored=stored)

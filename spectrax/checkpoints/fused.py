@@ -12,6 +12,7 @@ TRIPLES = re.compile(r"(^|[/._])(in_proj|qkv|Wqkv|qkv_proj|to_qkv|c_attn)([/._](
 PAIRS = re.compile(r"(^|[/._])gate_up_proj([/._](weight|kernel))?$")
 INTERLEAVED = re.compile(r"(^|[/._])query_key_value([/._](weight|kernel))?$")
 QKV = ("q", "k", "v")
+MOST = 100_000  # matrices of a stack
 
 
 class Blocks(NamedTuple):
@@ -46,6 +47,8 @@ def blocks_of(
         A `Blocks`; or why the array stays whole, empty if nothing says that it has any blocks.
     """
     shape, out = shapes[name], 0 if layout == "out_in" else 1
+    if len(shape) > 2 and shape[0] > MOST:
+        return f"a stack of {shape[0]} matrices"
     if len(shape) > 2:
         return Blocks(shape, (0,), tuple(map(str, range(shape[0]))), shape[1:])
     if len(shape) != 2:

@@ -1,13 +1,17 @@
 """Initialisers of ONNX graphs: names, layouts and scales from the nodes that use them."""
 
+import collections
+import mmap
 import pathlib
 from collections.abc import Iterator
 
 import ml_dtypes  # noqa: F401  names of types that NumPy does not have
 import numpy as np
 
-from spectrax.checkpoints.base import Checkpoint, nbytes
+from spectrax._progress import watched
+from spectrax.checkpoints.base import Checkpoint, CheckpointError, nbytes
 from spectrax.checkpoints.fused import recurrent
+from spectrax.checkpoints.protobuf import fields
 
 GATES = {"LSTM": "iofc", "GRU": "zrh", "RNN": "h"}  # ONNX' orders; of inputs and of the state
 PASSING = ("DequantizeLinear", "Cast", "Identity")  # what they pass on has the axes that it had
@@ -24,6 +28,8 @@ def open_onnx(path: pathlib.Path) -> Checkpoint:
         from onnx import helper, numpy_helper
     except ImportError as error:
         raise ImportError(f"Reading {path.name!r} needs onnx: {EXTRA}.") from error
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        collections.deque(watched(fields(data), "fields"), maxlen=0)
     graph = onnx.load(path, load_external_data=False).graph
     tensors, users = {}, {}
     for inner in _graphs(graph):
@@ -55,12 +61,28 @@ def open_onnx(path: pathlib.Path) -> Checkpoint:
                 axis = next((x.i for x in node.attribute if x.name == "axis"), 1)
                 scales[new] = (names.get(node.input[1], ""), names.get(zero) or None, axis)
     everything = {new: tensors[old] for old, new in names.items()}
+    beside = {_beside(path, tensor) for tensor in everything.values()} - {None}
+    stored = path.stat().st_size + sum(x.stat().st_size for x in beside if x.is_file())
 
     def load(name: str) -> np.ndarray:
+        place = _beside(path, everything[name])
+        if place is not None and not (place.is_file() and place.parent == path.parent):
+            raise CheckpointError(
+                f"Array {name!r} of {str(path)!r} must lie in a file of the same folder, not in "
+                f"{str(place)!r}."
+            )
         return numpy_helper.to_array(everything[name], base_dir=str(path.parent))
 
     fused = {name: blocks for name, blocks in fused.items() if blocks is not None}
-    return Checkpoint(path, shapes, sizes, load, {}, dtypes, layouts, scales, fused)
+    return Checkpoint(path, shapes, sizes, load, {}, dtypes, layouts, scales, fused, None, stored)
+
+
+def _beside(path: pathlib.Path, tensor) -> pathlib.Path | None:
+    """The file with the data of a tensor, where they are not in the model's own."""
+    if not tensor.external_data:
+        return None
+    location = next((x.value for x in tensor.external_data if x.key == "location"), "")
+    return path.parent / location
 
 
 def _graphs(graph) -> Iterator:

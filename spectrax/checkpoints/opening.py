@@ -10,8 +10,10 @@ import numpy as np
 
 from spectrax import _check
 from spectrax.checkpoints.base import Checkpoint, CheckpointError, reading
-from spectrax.checkpoints.files import open_msgpack, open_npz, open_safetensors
+from spectrax.checkpoints.files import open_npz, open_safetensors
 from spectrax.checkpoints.folders import heads_beside, open_sharded, weights_in
+from spectrax.checkpoints.limits import named
+from spectrax.checkpoints.msgpack_files import open_msgpack
 from spectrax.checkpoints.onnx_files import open_onnx
 from spectrax.checkpoints.orbax import open_orbax
 from spectrax.checkpoints.pytorch import open_torch
@@ -53,19 +55,20 @@ def open_checkpoint(path: str | pathlib.Path) -> Checkpoint:
     with reading(path):
         if path.is_dir():
             inside = weights_in(path)
-            return open_orbax(path) if inside is None else open_checkpoint(inside)
+            return named(open_orbax(path)) if inside is None else open_checkpoint(inside)
         if not path.is_file():
             raise CheckpointError(f"There is no file {str(path)!r}.")
         if path.name.endswith(".index.json"):
-            return dataclasses.replace(
-                open_sharded(path, open_checkpoint), heads=heads_beside(path)
-            )
+            found = open_sharded(path, open_checkpoint)
+            return named(dataclasses.replace(found, heads=heads_beside(path)))
         if path.suffix not in READERS:
             known = ", ".join(READERS)
             raise CheckpointError(
                 f"Cannot tell the format of {str(path)!r}: it must end in {known} or be a folder."
             )
-        return dataclasses.replace(READERS[path.suffix](path), heads=heads_beside(path))
+        found = READERS[path.suffix](path)
+        stored = path.stat().st_size if found.stored is None else found.stored
+        return named(dataclasses.replace(found, heads=heads_beside(path), stored=stored))
 
 
 def find_snapshots(paths: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:

@@ -1,15 +1,21 @@
 """Checkpoints that are folders: Orbax, as Flax and most JAX training code write them."""
 
 import logging
+import os
 import pathlib
+import stat
 from contextlib import contextmanager
 
 import numpy as np
 
+from spectrax._progress import watched
 from spectrax.checkpoints.base import Checkpoint, CheckpointError, nbytes
 from spectrax.checkpoints.files import EXTRA
+from spectrax.checkpoints.limits import read_json
 
 INDEX = "_METADATA"  # the file that makes a folder a saved tree
+DESCRIPTIONS = (INDEX, "_sharding", "_CHECKPOINT_METADATA", ".zarray", "zarr.json")  # in JSON
+FILES = 1_000_000  # and folders; without one for each array of a checkpoint there are few
 
 
 def open_orbax(path: pathlib.Path) -> Checkpoint:
@@ -29,6 +35,7 @@ def open_orbax(path: pathlib.Path) -> Checkpoint:
         import orbax.checkpoint as ocp
     except ImportError as error:
         raise ImportError(f"Reading {path.name!r} needs Orbax: {EXTRA}.") from error
+    stored = _weighed(path)
     shapes, sizes, places = {}, {}, {}
     with _quiet():
         for prefix, folder in folders.items():
@@ -59,7 +66,24 @@ def open_orbax(path: pathlib.Path) -> Checkpoint:
             raise CheckpointError(f"Array {name!r} of {str(path)!r} is not as its index says.")
         return found
 
-    return Checkpoint(path, shapes, sizes, load)
+    return Checkpoint(path, shapes, sizes, load, stored=stored)
+
+
+def _weighed(folder: pathlib.Path) -> int:
+    """Bytes of all files, if they are files: a pipe would be waited for, a loop never ends."""
+    total, count = 0, 0
+    for root, _, files in watched(os.walk(folder), "folders"):
+        count += 1 + len(files)
+        if count > FILES:
+            raise CheckpointError(f"The folder {str(folder)!r} has more than {FILES} files.")
+        for name in files:
+            status = os.stat(os.path.join(root, name))
+            if not stat.S_ISREG(status.st_mode):
+                raise CheckpointError(f"{os.path.join(root, name)!r} is no regular file.")
+            total += status.st_size
+            if name in DESCRIPTIONS:
+                read_json(pathlib.Path(root, name))
+    return total
 
 
 def _is_leaf(x) -> bool:

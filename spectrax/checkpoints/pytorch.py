@@ -1,12 +1,14 @@
 """Checkpoints that PyTorch wrote: read by PyTorch itself, which is told to load tensors only."""
 
 import pathlib
+import zipfile
 from collections.abc import Iterator
 
 import ml_dtypes
 import numpy as np
 
 from spectrax.checkpoints.base import Checkpoint, CheckpointError
+from spectrax.checkpoints.limits import NAME, TENSORS, TEXT, Directory
 
 CONVERT = (
     "from safetensors.torch import save_file; "
@@ -20,6 +22,7 @@ def open_torch(path: pathlib.Path) -> Checkpoint:
     The file is a pickle. It is given to `torch.load(weights_only=True)`, which builds tensors and
     containers and refuses everything else; nothing here unpickles.
     """
+    _bounded(path)
     try:
         import torch
     except ImportError as error:
@@ -49,6 +52,19 @@ def open_torch(path: pathlib.Path) -> Checkpoint:
         return tensor.view(same_size).numpy().view(kind)
 
     return Checkpoint(path, shapes, sizes, load, {}, dtypes)
+
+
+def _bounded(path: pathlib.Path) -> None:
+    """Refuse an archive that PyTorch does not write: with too many members, or compressed."""
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\3\4":
+            return
+    with Directory(path, TENSORS) as file, zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+                raise ValueError(f"its member {info.filename[:NAME]!r} is compressed")
+            if info.filename.endswith(".pkl") and info.file_size > TEXT:
+                raise ValueError(f"it claims {info.file_size} bytes beside its arrays")
 
 
 def _loaded(torch, path: pathlib.Path):

@@ -1,6 +1,6 @@
 """Codes of quantised weights, and the scales that a file keeps beside them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import numpy as np
 
@@ -13,17 +13,16 @@ def is_code(dtype: str) -> bool:
     return dtype.startswith(("int", "uint", "bool", "float8", "float4"))
 
 
-def companions(name: str, names: Iterable[str]) -> tuple[str, str | None] | None:
+def companions(name: str, names: Collection[str]) -> tuple[str, str | None] | None:
     """Names of the scale and of the zero point that belong to an array, by the customs of files.
 
     Args:
         name: of the codes, such as "layer.weight" or (ONNX Runtime) "layer.weight_quantized".
-        names: all that the file has.
+        names: all that the file has; a set or dictionary.
 
     Returns:
         Scale, and zero point if there is one; None if there is no scale.
     """
-    names = set(names)
     for stem in (name, name.removesuffix("_quantized")):
         for ending in SCALES:
             if stem + ending in names:
