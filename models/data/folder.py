@@ -1,8 +1,11 @@
 """Folders of images as in ImageNet, too large for memory: decoded when a batch asks for them."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
+import stat
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +15,7 @@ from models.data.files import EXTRA, missing, reading
 from models.data.images import standardise
 from models.data.order import held_out_order, training_order
 from spectrax import _check
+from spectrax._progress import watched
 
 # Mean and standard deviation of the red, green and blue of ImageNet's training images (levels
 # from 0 to 255): the constants in general use. Computing them would decode every image once.
@@ -19,6 +23,9 @@ MEAN = 255 * np.array([0.485, 0.456, 0.406])
 SPREAD = 255 * np.array([0.229, 0.224, 0.225])
 SUFFIXES = (".jpeg", ".jpg", ".png")  # in small or capital letters
 FORMATS = ("JPEG", "PNG")  # by content, which suffixes do not always tell
+MOST = 89_478_485  # pixels: what Pillow calls a bomb
+INFLATION, SPARE = 10, 160_000_000  # bytes in memory for each in the file, and more
+LARGE, ALONE = 32_000_000, threading.Lock()  # images of so many bytes are decoded one at a time
 BORDER = 1 / 16  # of the shorter side, left out at both ends: 224 of 256 remain
 OBTAIN = (
     "images are read from train/<class>/ and val/<class>/, as of ImageNet, which "
@@ -130,7 +137,7 @@ def image_folder(
 
     Raises:
         FileNotFoundError: if there are no images where they should be.
-        ValueError: if val/ has a class that train/ has not.
+        ValueError: if val/ has a class that train/ has not, or something is no regular file.
         ImportError: if Pillow is missing.
     """
     try:
@@ -164,15 +171,28 @@ def _classes(folder: pathlib.Path) -> dict[str, list[str]]:
     """Sorted image files by class, classes sorted by name."""
     if not folder.is_dir():
         raise missing(f"folder {folder.name!r}", folder.parent, OBTAIN)
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir())
-    found = {}
-    for name in names:
-        files = sorted(os.listdir(folder / name))
-        found[name] = [str(folder / name / f) for f in files if f.lower().endswith(SUFFIXES)]
+    names = sorted(entry.name for entry in _entries(folder) if _is(entry.is_dir, entry))
+    found = {name: [] for name in names}
+    for name in watched(names, "folders"):
+        entries = [x for x in _entries(folder / name) if x.name.lower().endswith(SUFFIXES)]
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if not _is(entry.is_file, entry):  # a pipe would be waited for
+                raise ValueError(f"Cannot read {entry.path!r}: it is no regular file.")
+            found[name].append(entry.path)
     if not any(found.values()):
         raise missing("<class>/*.JPEG, .jpg or .png", folder, OBTAIN)
     return found
+
+
+def _entries(folder: pathlib.Path) -> list[os.DirEntry]:
+    with reading(folder), os.scandir(folder) as entries:
+        return list(entries)
+
+
+def _is(kind, entry: os.DirEntry) -> bool:
+    """Whether an entry is of a kind; a loop of symbolic links is of none, and says so."""
+    with reading(entry.path):
+        return kind()
 
 
 def _flat(classes: dict[str, list[str]]) -> tuple[tuple[str, ...], np.ndarray]:
@@ -193,11 +213,43 @@ def decode(path: str | os.PathLike, size: int) -> np.ndarray:
         Levels from 0 to 255, (size, size, 3), uint8.
 
     Raises:
-        ValueError: if the file is no such image, or is cut short.
+        ValueError: if the file is no such image, is cut short, or claims far more pixels than it
+            has bytes.
     """
     from PIL import Image, ImageOps
 
-    with reading(path), Image.open(path, formats=FORMATS) as image:
-        image = image.convert("RGB")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(reading(path))
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is no regular file")
+        image = stack.enter_context(Image.open(path, formats=FORMATS))
+        pixels = image.width * image.height
+        claimed = pixels * _depth(image.mode)
+        if pixels > MOST or claimed > INFLATION * status.st_size + SPARE:
+            raise ValueError(
+                f"its {image.width} × {image.height} pixels take {claimed / 1e6:.0f} MB, out of "
+                f"{status.st_size / 1e6:.2g} MB"
+            )
+        if claimed > LARGE:
+            stack.enter_context(ALONE)
         bilinear = Image.Resampling.BILINEAR
-        return np.asarray(ImageOps.fit(image, (size, size), bilinear, bleed=BORDER))
+        fitted = ImageOps.fit(_coloured(image), (size, size), bilinear, bleed=BORDER)
+        return np.asarray(fitted.convert("RGB"))
+
+
+def _depth(mode: str) -> int:
+    """Bytes that a pixel takes in memory while it becomes red, green and blue."""
+    return {"RGB": 4, "L": 1}.get(mode, 8)
+
+
+def _coloured(image):
+    """The image in a mode that scaling treats well: colours, or grey of eight bits.
+
+    Pillow would clip grey of sixteen bits; of colours it keeps the upper eight, as is done here.
+    """
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image if image.mode in ("RGB", "L") else image.convert("RGB")

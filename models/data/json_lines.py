@@ -2,22 +2,25 @@
 
 import gzip
 import hashlib
-import itertools
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
-from models.data.files import EXTRA, missing, reading
+from models.data.encoding import LARGEST, Encoder, encoder
+from models.data.files import missing, reading
 from models.data.token_cache import cached
 from models.data.tokens import Tokens, held_out_tokens, token_type
 from spectrax import _check
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 TOGETHER = 1024  # documents tokenised in one call, in parallel
+CHARACTERS = 500_000  # of them, unless a single one has more
+LONGEST = 10_000_000  # bytes of a line: three times the Bible
+INFLATION, SPARE = 50, 4_000_000  # compressed text becomes so many times longer, and bytes more
 OBTAIN = (
     "text is read from .jsonl, .json, .jsonl.gz or .json.gz files, such as the shards of C4 at "
     "https://huggingface.co/datasets/allenai/c4"
@@ -47,8 +50,8 @@ def jsonl(
 
     Args:
         files: shards in order, or one of them, or a folder of them.
-        tokenizer: a `tokenizer.json`. Its truncation and padding are ignored, and its special
-            tokens are not recognised inside a text.
+        tokenizer: a `tokenizer.json`. Its truncation, padding and random choices (dropout) are
+            ignored, and its special tokens are not recognised inside a text.
         length: tokens in a window.
         cache: folder for the tokens; made if it is missing. Two bytes per token, or four beyond a
             vocabulary of 65 536.
@@ -69,31 +72,30 @@ def jsonl(
     _check.integer("length", length, 1)
     held_out_tokens(held_out, 1)  # said before the work, not after it
     paths, content = _shards(files), _content(pathlib.Path(tokenizer))
-    encoder = _tokenizer(pathlib.Path(tokenizer), content)
-    last = encoder.token_to_id(end)
-    if last is None:
-        raise ValueError(f"Argument `end` must be a token of {str(tokenizer)!r}, got {end!r}.")
-    vocabulary = max(encoder.get_vocab().values()) + 1
-    kind = token_type(vocabulary)
-    stats = [(path.name, path.stat()) for path in paths]
-    key = {
-        "files": [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats],
-        "tokenizer": hashlib.sha256(content).hexdigest(),
-        "end": end,
-    }
+    with encoder(pathlib.Path(tokenizer), content, end) as found:
+        if found.end is None:
+            raise ValueError(f"Argument `end` must be a token of {str(tokenizer)!r}, got {end!r}.")
+        kind = token_type(found.vocabulary)
+        stats = [(path.name, path.stat()) for path in paths]
+        key = {
+            "files": [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats],
+            "tokenizer": hashlib.sha256(content).hexdigest(),
+            "end": end,
+        }
 
-    def produce() -> Iterator[np.ndarray]:
-        empty = True
-        for path in tqdm(paths, "tokenising", unit="file", disable=not progress):
-            for tokens in _encoded(path, encoder, last, kind):
-                yield tokens
-                empty = False
-        if empty:
-            raise ValueError(f"There is no text in {', '.join(repr(str(path)) for path in paths)}.")
+        def produce() -> Iterator[np.ndarray]:
+            empty = True
+            for path in tqdm(paths, "tokenising", unit="file", disable=not progress):
+                for tokens in _encoded(path, found, kind):
+                    yield tokens
+                    empty = False
+            if empty:
+                listed = ", ".join(repr(str(path)) for path in paths)
+                raise ValueError(f"There is no text in {listed}.")
 
-    tokens = cached(pathlib.Path(cache), key, kind, produce)
-    name = paths[0].resolve().parent.name or "text"
-    return Tokens(name, tokens, vocabulary, length, held_out_tokens(held_out, len(tokens)), seed)
+        tokens = cached(pathlib.Path(cache), key, kind, produce, found.vocabulary)
+    name, count = paths[0].resolve().parent.name or "text", held_out_tokens(held_out, len(tokens))
+    return Tokens(name, tokens, found.vocabulary, length, count, seed)
 
 
 def _shards(files) -> list[pathlib.Path]:
@@ -118,30 +120,27 @@ def _shards(files) -> list[pathlib.Path]:
 def _content(path: pathlib.Path) -> bytes:
     if not path.is_file():
         raise missing(f"file {path.name!r}", path.parent, OBTAIN_TOKENIZER)
-    return path.read_bytes()
+    with path.open("rb") as file:
+        return file.read(LARGEST + 1)
 
 
-def _tokenizer(path: pathlib.Path, content: bytes):
-    """The tokenizer, set to encode whole texts and nothing but them."""
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise ImportError(f"Text is tokenised by the library tokenizers: {EXTRA}.") from error
-    with reading(path):
-        tokenizer = Tokenizer.from_str(content.decode("utf-8"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokenizer.encode_special_tokens = True
-    return tokenizer
-
-
-def _encoded(path: pathlib.Path, tokenizer, end: int, kind: type) -> Iterator[np.ndarray]:
+def _encoded(path: pathlib.Path, tokenizer: Encoder, kind: type) -> Iterator[np.ndarray]:
     """Tokens of many documents at a time, each followed by the end token."""
-    documents = texts(path)
-    while together := list(itertools.islice(documents, TOGETHER)):
-        with reading(path):
-            found = tokenizer.encode_batch_fast(together, add_special_tokens=False)
-        yield np.concatenate([np.array([*document.ids, end], kind) for document in found])
+    for together in _together(texts(path)):
+        yield np.concatenate(tokenizer.encode(together)).astype(kind)
+
+
+def _together(documents: Iterable[str]) -> Iterator[list[str]]:
+    """Documents for one call: a byte of text can take hundreds while it is tokenised."""
+    found, size = [], 0
+    for text in documents:
+        found.append(text)
+        size += len(text)
+        if len(found) == TOGETHER or size > CHARACTERS:
+            yield found
+            found, size = [], 0
+    if found:
+        yield found
 
 
 def texts(path: pathlib.Path) -> Iterator[str]:
@@ -162,8 +161,16 @@ def texts(path: pathlib.Path) -> Iterator[str]:
 
 
 def _lines(path: pathlib.Path) -> Iterator[bytes]:
+    """Lines of a length that is believed, out of a file that inflates as text does."""
+    left = INFLATION * path.stat().st_size + SPARE
     with reading(path), (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        yield from file
+        while line := file.readline(min(LONGEST, left) + 1):
+            left -= len(line)
+            if left < 0:
+                raise ValueError(f"it inflates to more than {INFLATION} times its size")
+            if len(line) > LONGEST:
+                raise ValueError(f"it has a line of more than {LONGEST} bytes")
+            yield line
 
 
 def _text(line: bytes, path: pathlib.Path, number: int) -> str:

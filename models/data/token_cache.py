@@ -10,10 +10,18 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from models.data.files import reading
+from spectrax._progress import watched
+from spectrax.checkpoints.files import read_header
+
+PIECE = 2**24  # tokens
 
 
 def cached(
-    folder: pathlib.Path, key: dict, kind: type, produce: Callable[[], Iterable[np.ndarray]]
+    folder: pathlib.Path,
+    key: dict,
+    kind: type,
+    produce: Callable[[], Iterable[np.ndarray]],
+    vocabulary: int | None = None,
 ) -> np.ndarray:
     """The tokens of this key, produced and written if the folder does not have them.
 
@@ -24,6 +32,7 @@ def cached(
         key: everything that determines the tokens, as JSON can say it.
         kind: NumPy type of a token.
         produce: gives the tokens as a series of arrays (n,), at least one token.
+        vocabulary: that all tokens lie below.
 
     Returns:
         All tokens, memory-mapped, read-only, (N,).
@@ -37,10 +46,25 @@ def cached(
         folder.mkdir(parents=True, exist_ok=True)
         _write(path, kind, produce())
     with reading(path):
+        if not path.is_file():
+            raise ValueError("it is no regular file")
+        with path.open("rb") as file:
+            read_header(file)  # of bounded length, which `np.load` reads whatever it is
         tokens = np.load(path, mmap_mode="r", allow_pickle=False)
         if tokens.ndim != 1 or tokens.dtype != kind:
             raise ValueError(f"it holds {tokens.dtype} of shape {tokens.shape}, not tokens")
+        _below(tokens, vocabulary)
     return tokens
+
+
+def _below(tokens: np.ndarray, vocabulary: int | None) -> None:
+    """Raise ValueError unless all tokens lie below the vocabulary; a second for a gigabyte."""
+    if vocabulary is None or vocabulary > np.iinfo(tokens.dtype).max:
+        return
+    for start in watched(range(0, len(tokens), PIECE), "checking tokens"):
+        largest = tokens[start : start + PIECE].max()
+        if largest >= vocabulary:
+            raise ValueError(f"it has the token {largest} of a vocabulary of {vocabulary}")
 
 
 def _write(path: pathlib.Path, kind: type, pieces: Iterable[np.ndarray]) -> None:

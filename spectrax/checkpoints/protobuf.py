@@ -40,10 +40,9 @@ def fields(data) -> Iterator[int]:
     Raises:
         ValueError: if it is no model, or has more fields than any network.
     """
-    most = NODES + len(data) // 20
     for count, at in enumerate(_fields(data, 0, len(data), "model", 0)):
-        if count == most:
-            raise ValueError(f"it has more than {most} fields")
+        if count == NODES:
+            raise ValueError(f"it has more than {NODES} fields")
         yield at
 
 
@@ -55,6 +54,8 @@ def _fields(data, at: int, stop: int, message: str, depth: int) -> Iterator[int]
         yield at
         tag, at = _varint(data, at, stop)
         kind = tag & 7
+        if not 0 < tag >> 3 < 2**29:
+            raise ValueError(f"byte {at} begins no field of a model")
         size = {0: 0, 1: 8, 5: 4}.get(kind)
         if kind in (0, 2):
             value, at = _varint(data, at, stop)
