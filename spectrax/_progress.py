@@ -1,5 +1,6 @@
 """A bar for reading that lasts beyond a second, on a terminal that somebody watches."""
 
+import sys
 from collections.abc import Iterable, Iterator
 
 shown = True  # commands told to be quiet switch it off
@@ -15,5 +16,5 @@ def watched(items: Iterable, what: str, total: int | None = None) -> Iterator:
     """
     from tqdm import tqdm
 
-    hidden = None if shown else True  # None: unless stderr is a terminal
+    hidden = None if shown and sys.stderr is not None else True  # None: unless it is a terminal
     yield from tqdm(items, what, total, disable=hidden, delay=1.0, leave=False, ncols=79)

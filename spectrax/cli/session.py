@@ -9,6 +9,8 @@ import threading
 import time
 import warnings
 
+from spectrax import _progress
+
 
 def start(args) -> None:
     """Double precision, compiled code kept between runs, figures without a screen."""
@@ -23,6 +25,7 @@ def start(args) -> None:
     # A cache that cannot be used costs time, nothing else.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its cache is no news
+    _progress.shown = not (args.quiet or args.json)
     if not (args.no_cache or os.environ.get("SPECTRAX_NO_CACHE")):
         _keep_compiled_code()
 

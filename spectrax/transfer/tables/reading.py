@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from spectrax._progress import watched
 from spectrax.transfer.tables.runs import LARGEST
 
 # Names of columns, best first: where a table has several losses, the first one counts.
@@ -19,6 +20,7 @@ ALIASES = {
     "seed": "seed random_seed run replicate",
 }
 DIVERGED = {"", "nan", "inf", "+inf", "-inf", "infinity", "diverged", "divergent", "divergence"}
+LARGEST, CELLS, LONGEST = 30_000_000, 1_000_000, 100  # bytes, cells; characters that are shown
 DIVERGED |= {"none", "null", "na", "n/a", "-"}
 
 
@@ -82,36 +84,55 @@ def read_runs(path: str) -> Runs:
     raise TableError(
         f"The header of {path!r}, line {rows[0][0]}, has no column for "
         f"{' and '.join(missing)} (such as {', '.join(ALIASES[k].split()[0] for k in missing)}), "
-        f"and its cells are no learning rates: {', '.join(header)}."
+        f"and its cells are no learning rates: {_shown(', '.join(header))}."
     )
 
 
 def _rows(path: str) -> list[tuple[int, list[str]]]:
     """Lines with their numbers, cells without blanks around them; empty lines left out."""
-    try:
-        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise TableError(f"Cannot read {path!r}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise TableError(f"Cannot read {path!r}: it is no text file.") from error
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    lines = _text(path).splitlines()
+    first = next((line for line in lines if line.strip()), "")
     separator = max(",;\t", key=lambda mark: (first.count(mark), mark == ","))
     if separator == ",":
         separator = ";" if ";" in first else separator  # 0,1;0,2: commas are decimal
-    reader = csv.reader(text.splitlines(), delimiter=separator)
-    rows = []
+    reader = csv.reader(watched(lines, "lines"), delimiter=separator)
+    rows, count = [], 0
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
+            count += len(cells)
+            if count > CELLS:
+                raise TableError(f"Cannot read {path!r}: it has more than {CELLS} cells.")
             if any(cells) and not cells[0].startswith("#"):
                 rows.append((reader.line_num, cells))
     except csv.Error as error:
-        raise TableError(f"Cannot read line {reader.line_num + 1} of {path!r}: {error}.") from error
+        raise TableError(f"Cannot read line {reader.line_num} of {path!r}: {error}.") from error
     if len(rows) < 2:
         raise TableError(f"There is no table in {path!r}: it needs a header and rows.")
     if separator != ",":
         rows = [(line, [cell.replace(",", ".") for cell in cells]) for line, cells in rows]
     return rows
+
+
+def _text(path: str) -> str:
+    """All of a file that is no longer than tables are."""
+    try:
+        if pathlib.Path(path).exists() and not pathlib.Path(path).is_file():
+            raise TableError(f"Cannot read {path!r}: it is no regular file.")
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise TableError(f"Cannot read {path!r}: it has more than {LARGEST} bytes.")
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise TableError(f"Cannot read {path!r}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise TableError(f"Cannot read {path!r}: it is no text file.") from error
+
+
+def _shown(text: str) -> str:
+    """What a cell or a header says, cut if it is long."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def _plain(name: str) -> str:
@@ -142,7 +163,7 @@ def _long(path, header, body, columns) -> Runs:
             if key in seen:
                 raise TableError(
                     f"Line {line} of {path!r} repeats width {width:g}, learning rate {rate:g} and "
-                    f"seed {key[2]} of line {seen[key]}."
+                    f"seed {_shown(key[2])} of line {seen[key]}."
                 )
             seen[key] = line
     used = ", ".join(header[k] for k in columns.values() if k is not None)
@@ -166,11 +187,13 @@ def _wide(path, rows) -> Runs:
 def _quantity(path, line: int, what: str, cell: str) -> float:
     value = _number(cell)
     if value is None or not math.isfinite(value) or value <= 0:
-        raise TableError(f"Line {line} of {path!r} must have a positive {what}, got {cell!r}.")
+        raise TableError(
+            f"Line {line} of {path!r} must have a positive {what}, got {_shown(cell)!r}."
+        )
     if not 1 / LARGEST <= value <= LARGEST:
         raise TableError(
             f"Line {line} of {path!r} must have a {what} from {1 / LARGEST:g} to {LARGEST:g}, got "
-            f"{cell!r}."
+            f"{_shown(cell)!r}."
         )
     return value
 
@@ -182,6 +205,6 @@ def _loss(path, line: int, cell: str) -> float:
     if value is None:
         raise TableError(
             f"Line {line} of {path!r} must have a number as loss, or say that it diverged, got "
-            f"{cell!r}."
+            f"{_shown(cell)!r}."
         )
     return value if abs(value) <= LARGEST else math.inf
