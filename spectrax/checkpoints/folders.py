@@ -60,6 +60,8 @@ def open_sharded(index: pathlib.Path, open_file) -> Checkpoint:
         if pathlib.PurePath(file).name != file or file == "..":
             raise CheckpointError(f"The index {str(index)!r} leads out of its folder: {file!r}.")
         try:
+            if not (index.parent / file).is_file() or file.endswith(".index.json"):
+                raise CheckpointError(f"There is no shard {str(index.parent / file)!r}.")
             shards[file] = open_file(index.parent / file)
         except CheckpointError as error:
             broken |= dict.fromkeys(inside[file], str(error))
