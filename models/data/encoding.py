@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from models.data.files import EXTRA
 
 PROGRAM = pathlib.Path(__file__).with_name("tokenise.py")
 LARGEST = 100_000_000  # bytes of a tokenizer; those of a quarter of a million tokens have 35 MB
-MEMORY = 2**28, 25  # bytes, and more by byte of the tokenizer: what its tables take
+MEMORY, THREAD = (130_000_000, 25), 4_000_000  # bytes, by byte of the tokenizer, by core
 SECONDS = 2  # of processor time, and more by text: a tokenizer needs a second for some megabytes
 
 
@@ -29,7 +30,7 @@ class Encoder:
 
     def __init__(self, path: pathlib.Path, content: bytes, process: subprocess.Popen, end: str):
         self._path, self._process = path, process
-        memory = MEMORY[0] + MEMORY[1] * len(content)
+        memory = MEMORY[0] + MEMORY[1] * len(content) + THREAD * (os.cpu_count() or 1)
         seconds = SECONDS + len(content) // 1_000_000
         self._send(json.dumps({"memory": memory, "seconds": seconds, "end": end}).encode())
         self._send(content)

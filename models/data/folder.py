@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -220,16 +219,16 @@ def decode(path: str | os.PathLike, size: int) -> np.ndarray:
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(reading(path))
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no regular file")
+        if not os.path.isfile(path):  # a pipe would be waited for
+            raise ValueError("there is no such file")
+        stored = os.stat(path).st_size
         image = stack.enter_context(Image.open(path, formats=FORMATS))
         pixels = image.width * image.height
         claimed = pixels * _depth(image.mode)
-        if pixels > MOST or claimed > INFLATION * status.st_size + SPARE:
+        if pixels > MOST or claimed > INFLATION * stored + SPARE:
             raise ValueError(
                 f"its {image.width} × {image.height} pixels take {claimed / 1e6:.0f} MB, out of "
-                f"{status.st_size / 1e6:.2g} MB"
+                f"{stored / 1e6:.2g} MB"
             )
         if claimed > LARGE:
             stack.enter_context(ALONE)

@@ -1,7 +1,9 @@
 """Text in JSON lines, as the shards of C4, tokenised once."""
 
+import contextlib
 import gzip
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -19,8 +21,9 @@ from spectrax import _check
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 TOGETHER = 1024  # documents tokenised in one call, in parallel
 CHARACTERS = 500_000  # of them, unless a single one has more
+EMPTY = 100_000  # lines that may be empty in any case
 LONGEST = 10_000_000  # bytes of a line: three times the Bible
-INFLATION, SPARE = 50, 4_000_000  # compressed text becomes so many times longer, and bytes more
+INFLATION, SPARE = 30, 1_000_000  # compressed text becomes so many times longer, and bytes more
 OBTAIN = (
     "text is read from .jsonl, .json, .jsonl.gz or .json.gz files, such as the shards of C4 at "
     "https://huggingface.co/datasets/allenai/c4"
@@ -155,15 +158,24 @@ def texts(path: pathlib.Path) -> Iterator[str]:
     Raises:
         ValueError: if the file is damaged, or a line is not a JSON object with a text.
     """
+    empty = 0
     for number, line in enumerate(_lines(path), 1):
         if line.strip():
             yield _text(line, path, number)
+        else:
+            empty += 1
+            if empty > EMPTY and empty > number // 2:
+                raise ValueError(f"Cannot read {str(path)!r}: most of its lines are empty.")
 
 
 def _lines(path: pathlib.Path) -> Iterator[bytes]:
     """Lines of a length that is believed, out of a file that inflates as text does."""
     left = INFLATION * path.stat().st_size + SPARE
-    with reading(path), (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(reading(path))
+        file = stack.enter_context(_Steady(path))
+        if path.suffix == ".gz":
+            file = stack.enter_context(gzip.GzipFile(fileobj=file))
         while line := file.readline(min(LONGEST, left) + 1):
             left -= len(line)
             if left < 0:
@@ -171,6 +183,20 @@ def _lines(path: pathlib.Path) -> Iterator[bytes]:
             if len(line) > LONGEST:
                 raise ValueError(f"it has a line of more than {LONGEST} bytes")
             yield line
+
+
+class _Steady(io.BufferedReader):
+    """A file that is not read byte by byte, as zeros behind compressed data are by the library."""
+
+    def __init__(self, path: pathlib.Path):
+        super().__init__(io.FileIO(path))
+        self._left = 10_000 + path.stat().st_size // 1000  # a few for each compressed piece
+
+    def read(self, size=-1):
+        self._left -= size is not None and 0 <= size < 16
+        if self._left < 0:
+            raise ValueError("it consists of too many pieces, or of zeros")
+        return super().read(size)
 
 
 def _text(line: bytes, path: pathlib.Path, number: int) -> str:

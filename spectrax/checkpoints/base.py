@@ -138,6 +138,17 @@ class Checkpoint:
             CheckpointError: if it is broken, not made of real numbers, larger than an eighth of
                 the free memory, or many times larger than what is stored.
         """
+        self.weigh(name)
+        with reading(self.path, f"array {name!r} of "):
+            array = _real(np.asarray(self.load(name)))
+            found = self.scale(name) if is_code(array.dtype.name) else None
+            if found is None:
+                return array
+            scale, zero, axis = found
+            return dequantise(array, self.load(scale), zero and self.load(zero), axis)
+
+    def weigh(self, name: str) -> None:
+        """Raise a CheckpointError if an array is broken, or too large to be read."""
         if name in self.broken:
             raise CheckpointError(self.broken[name])
         free = host_memory()
@@ -151,13 +162,6 @@ class Checkpoint:
                 f"Array {name!r} of {str(self.path)!r} claims {self.sizes[name] / 1e9:.3g} GB, out "
                 f"of {self.stored / 1e9:.3g} GB that are stored."
             )
-        with reading(self.path, f"array {name!r} of "):
-            array = _real(np.asarray(self.load(name)))
-            found = self.scale(name) if is_code(array.dtype.name) else None
-            if found is None:
-                return array
-            scale, zero, axis = found
-            return dequantise(array, self.load(scale), zero and self.load(zero), axis)
 
     def select(self, patterns: Sequence[str] = ("*",), smallest: int = 32, **options) -> list[str]:
         """Names of the weights: matrices and kernels that match a pattern.

@@ -1,10 +1,11 @@
 """Checkpoints that are single files: NumPy archives, safetensors."""
 
+import dataclasses
 import io
 import pathlib
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -59,6 +60,26 @@ def open_npz(path: pathlib.Path) -> Checkpoint:
             return np.lib.format.read_array(file, allow_pickle=False)
 
     return Checkpoint(path, shapes, sizes, load, broken, dtypes)
+
+
+def arrays_of(path: str | pathlib.Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Those arrays of a NumPy archive that are there, of any type but objects.
+
+    Args:
+        path: of the file.
+        names: of arrays.
+
+    Raises:
+        CheckpointError: one sentence if the file or one of them cannot be read.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no file {str(path)!r}.")
+    with reading(path):
+        found = dataclasses.replace(open_npz(path), stored=path.stat().st_size)
+        for name in (wanted := [x for x in names if x in found.shapes or x in found.broken]):
+            found.weigh(name)
+        return {name: found.load(name) for name in wanted}
 
 
 @contextmanager

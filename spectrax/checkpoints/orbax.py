@@ -45,7 +45,9 @@ def open_orbax(path: pathlib.Path) -> Checkpoint:
                     continue
                 name = prefix + "/".join(_key(key) for key in where)
                 shapes[name], places[name] = tuple(leaf.shape), (folder, tree, where)
-                sizes[name] = nbytes(shapes[name], np.dtype(leaf.dtype).itemsize)
+                itemsize = np.dtype(leaf.dtype).itemsize
+                chunk = getattr(getattr(leaf, "storage", None), "chunk_shape", None) or ()
+                sizes[name] = max(nbytes(shapes[name], itemsize), nbytes(tuple(chunk), itemsize))
 
     def load(name: str) -> np.ndarray:
         folder, tree, wanted = places[name]

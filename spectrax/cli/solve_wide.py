@@ -107,6 +107,8 @@ def read_data(args) -> dict:
     """Inputs, targets and batches from the file, or single-index ones."""
     import numpy as np
 
+    from spectrax.checkpoints.files import arrays_of
+
     if args.data is None:
         size = 16 * args.samples * args.dimension
         options.require_memory(f"--samples {args.samples} --dimension {args.dimension}", size)
@@ -115,32 +117,14 @@ def read_data(args) -> dict:
         direction = rng.normal(size=args.dimension)
         targets = np.tanh(2 * inputs @ direction / np.linalg.norm(direction))
         return {"inputs": inputs, "targets": targets}
-    data = _arrays(pathlib.Path(args.data))
+    try:
+        data = arrays_of(args.data, ("inputs", "targets", "batches", "test_inputs"))
+    except ValueError as error:
+        reason = str(error).rstrip(".")
+        raise options.UsageError(f"cannot read `{args.data}` as an .npz file: {reason}") from error
     for name in ("inputs", "targets"):
         if name not in data:
             raise options.UsageError(f"`{args.data}` has no array `{name}`")
         if data[name].dtype.kind not in "fiub":
             raise options.UsageError(f"`{name}` in `{args.data}` must be numbers")
     return data
-
-
-def _arrays(path: pathlib.Path) -> dict:
-    """What there is of inputs, targets and batches in an .npz file."""
-    from spectrax.checkpoints.base import CheckpointError, reading
-    from spectrax.checkpoints.files import open_npz
-
-    names = ("inputs", "targets", "batches", "test_inputs")
-    try:
-        with reading(path):
-            if path.exists() and not path.is_file():  # a pipe waits for ever
-                raise ValueError("it is not a file")
-            file = open_npz(path)
-            for name in names:
-                if name in file.broken:
-                    raise CheckpointError(file.broken[name])
-            found = [name for name in names if name in file.shapes]
-            # Twice: the file is inflated, and copied.
-            options.require_memory("it", 2 * sum(file.sizes[name] for name in found))
-            return {name: file.load(name) for name in found}
-    except CheckpointError as error:
-        raise options.UsageError(str(error)) from error

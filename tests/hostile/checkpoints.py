@@ -63,7 +63,7 @@ def written(head: str) -> bytes:
 ZIPS = ("npz", "data")
 content("member_claims_gigabyte", *ZIPS)(lambda: claiming(2**30))
 content("member_claims_four", *ZIPS)(lambda: claiming(2**32 - 2))
-content("header_of_four_gigabytes", *ZIPS)(
+content("header_of_four_gigabytes", *ZIPS, cost="slow")(
     lambda: archive({"w.npy": header_of(2**32 - 1, bytes(50_000_000))}, DEFLATED)
 )
 content("inflates_300_times", *ZIPS, cost="slow")(
@@ -112,7 +112,9 @@ content("tensors_100_003", SAFE)(lambda: entries_of(100_003))
 content("tensors_400_000", SAFE, cost="slow")(lambda: entries_of(400_000))
 content("tensors_90_000", SAFE, cost="slow", harmless=True)(lambda: entries_of(90_000))
 content("header_of_everything", SAFE)(struct.pack("<Q", 2**63) + b"{}")
-content("header_of_small_values", SAFE)(lambda: tensors(b"[" + b"[]," * 2_000_000 + b"[]]"))
+content("header_of_small_values", SAFE, cost="slow")(
+    lambda: tensors(b"[" + b"[]," * 2_000_000 + b"[]]")
+)
 content("header_is_deep", SAFE)(lambda: tensors(b'{"a":' * 90_000))
 content("offsets_beyond", SAFE)(lambda: tensors({"w": tensor(offsets=(0, 2**40))}))
 content("offsets_overlap", SAFE)(lambda: tensors({x: tensor() for x in "ab"}))
@@ -143,14 +145,19 @@ def header_in_a_hole(path, reader):
 # --- Flax
 
 FLAX = "msgpack"
-content("small_lists", FLAX)(lambda: msgpack.packb([[[] for _ in range(20)]] * 150_000))
+content("small_lists", FLAX, cost="slow")(
+    lambda: msgpack.packb([[[] for _ in range(20)]] * 150_000)
+)
 content("small_lists_50_mb", FLAX, cost="nightly")(
     lambda: msgpack.packb([[[] for _ in range(20)]] * 2_400_000)
 )
-content("small_maps", FLAX)(lambda: b"\xdf" + struct.pack(">I", 2**21) + b"\x01\x80" * 2**21)
+content("small_maps", FLAX, cost="slow")(
+    lambda: b"\xdf" + struct.pack(">I", 2**21) + b"\x01\x80" * 2**21
+)
 content("small_values", FLAX, cost="slow")(
     lambda: msgpack.packb({"k": flax(), "l": [True] * 10**7})
 )
+content("many_bools", FLAX)(lambda: msgpack.packb({"l": [True] * 1_000_001}))
 content("deep_tree", FLAX)(b"\x81\xa1a" * 1000 + b"\xc0")
 content("very_deep_lists", FLAX)(b"\x91" * 1_000_000 + b"\xc0")
 content("claims_items", FLAX)(b"\xdf" + b"\xff" * 4)
@@ -175,7 +182,7 @@ content("chunks_of_less", FLAX)(
 # --- ONNX
 
 ONNX = "onnx"
-content("many_nodes", ONNX)(lambda: onnx(field(1, b"") * 1_100_000))
+content("many_nodes", ONNX, cost="slow")(lambda: onnx(field(1, b"") * 1_100_000))
 content("many_nodes_below_the_bound", ONNX, cost="slow", harmless=True)(
     lambda: onnx(field(1, b"") * 900_000)
 )
@@ -228,8 +235,10 @@ def pointing(places: dict) -> bytes:
 
 
 INDEX = "index"
-content("many_shards", INDEX)(lambda: pointing({str(i): f"{i}.safetensors" for i in range(20_000)}))
-content("few_shards_many_names", INDEX, harmless=True)(
+content("many_shards", INDEX, cost="slow")(
+    lambda: pointing({str(i): f"{i}.safetensors" for i in range(20_000)})
+)
+content("few_shards_many_names", INDEX, cost="slow", harmless=True)(
     lambda: pointing(
         {str(i): "part.safetensors" for i in range(100_000)} | {"w": "part.safetensors"}
     )

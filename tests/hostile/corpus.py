@@ -45,25 +45,26 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {}
 
 
-def kind(*readers: str, cost: str = "cheap", harmless: bool = False):
-    """Add a function that writes a file; without readers it is for all."""
+def kind(*readers: str, cost: str = "", harmless: bool = False, name: str = ""):
+    """Add a function that writes a file; without readers it is for all, which costs seconds."""
+    cost = cost or ("cheap" if readers else "slow")
 
     def add(write):
-        name = write.__name__
-        KINDS[name] = Kind(name, readers or tuple(NAMES), write, cost, harmless)
+        found = name or write.__name__
+        KINDS[found] = Kind(found, readers or tuple(NAMES), write, cost, harmless)
         return write
 
     return add
 
 
-def content(name: str, *readers: str, harmless: bool = False, cost: str = "cheap"):
+def content(name: str, *readers: str, **options):
     """Add a kind by its bytes, or by a function that makes them."""
 
     def add(data):
         def write(path, reader):
             path.write_bytes(data() if callable(data) else data)
 
-        KINDS[name] = Kind(name, readers or tuple(NAMES), write, cost, harmless)
+        kind(*readers, name=name, **options)(write)
 
     return add
 
@@ -243,7 +244,7 @@ content("inflated_zeros")(lambda: gzip.compress(bytes(10_000_000)))
 content("other_archive")(lambda: archive({"readme.txt": b"none"}, zipfile.ZIP_DEFLATED))
 
 
-@kind()
+@kind(*NAMES)
 def pickled(path, reader):
     path.write_bytes(pickle.dumps({"w": Trap(path.parent / "sprung")}))
 
@@ -254,7 +255,7 @@ def pickled_in_archive(path, reader):
     path.write_bytes(archive({"w.npy": trap, "inputs.npy": trap, "a/data.pkl": trap}))
 
 
-@kind()
+@kind(*NAMES)
 def pipe(path, reader):
     os.mkfifo(path)
 

@@ -3,6 +3,7 @@
 Started by `test_hostile`; a line of JSON in asks for a file, a line out says what became of it.
 """
 
+import gc
 import json
 import os
 import pathlib
@@ -128,6 +129,8 @@ def inner_peak(process: int) -> int:
 def main() -> None:
     """Answer until nothing more is asked."""
     known = readers()
+    gc.collect()
+    gc.freeze()  # what is imported stays shared
     print("ready", flush=True)
     for line in sys.stdin:
         reader, path = json.loads(line)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -37,8 +38,6 @@ def ask():
 
 
 def environment() -> dict:
-    import os
-
     return os.environ | {
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     }
@@ -63,7 +62,8 @@ def complaints(kind, reader: str, folder: pathlib.Path, ask) -> list[str]:
         return wrong if kind.harmless or reader == "config" else [*wrong, "it was read"]
     error, text = found["error"]
     named = any(part in text for part in (path.name, folder.name))
-    if error not in ERRORS or "\n" in text or not text.endswith(".") or not named:
+    ends = text.endswith(".") or error == "UsageError"  # of which the command makes a sentence
+    if error not in ERRORS or "\n" in text or not ends or not named:
         wrong.append(f"it said {error}: {text[:300]!r}")
     if len(text.replace(str(folder), "")) > 400:
         wrong.append(f"it said {len(text)} characters")

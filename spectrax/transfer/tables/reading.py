@@ -20,7 +20,7 @@ ALIASES = {
     "seed": "seed random_seed run replicate",
 }
 DIVERGED = {"", "nan", "inf", "+inf", "-inf", "infinity", "diverged", "divergent", "divergence"}
-LARGEST, CELLS, LONGEST = 30_000_000, 1_000_000, 100  # bytes, cells; characters that are shown
+BYTES, CELLS, LONGEST = 30_000_000, 1_000_000, 100  # bytes, cells; characters that are shown
 DIVERGED |= {"none", "null", "na", "n/a", "-"}
 
 
@@ -120,9 +120,9 @@ def _text(path: str) -> str:
         if pathlib.Path(path).exists() and not pathlib.Path(path).is_file():
             raise TableError(f"Cannot read {path!r}: it is no regular file.")
         with open(path, "rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise TableError(f"Cannot read {path!r}: it has more than {LARGEST} bytes.")
+            content = file.read(BYTES + 1)
+        if len(content) > BYTES:
+            raise TableError(f"Cannot read {path!r}: it has more than {BYTES} bytes.")
         return content.decode("utf-8-sig")
     except OSError as error:
         raise TableError(f"Cannot read {path!r}: {error.strerror}.") from error
