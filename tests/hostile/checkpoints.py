@@ -157,7 +157,7 @@ content("small_maps", FLAX, cost="slow")(
 content("small_values", FLAX, cost="slow")(
     lambda: msgpack.packb({"k": flax(), "l": [True] * 10**7})
 )
-content("many_bools", FLAX)(lambda: msgpack.packb({"l": [True] * 1_000_001}))
+content("many_bools", FLAX, cost="slow")(lambda: msgpack.packb({"l": [True] * 1_000_001}))
 content("deep_tree", FLAX)(b"\x81\xa1a" * 1000 + b"\xc0")
 content("very_deep_lists", FLAX)(b"\x91" * 1_000_000 + b"\xc0")
 content("claims_items", FLAX)(b"\xdf" + b"\xff" * 4)

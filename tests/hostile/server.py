@@ -24,8 +24,11 @@ def readers() -> dict:
     import jax  # noqa: F401
     import numpy as np
     import orbax.checkpoint  # noqa: F401
-    import PIL.ImageOps  # noqa: F401
+    import PIL.ImageOps
     import safetensors  # noqa: F401
+    import tqdm.auto  # noqa: F401
+
+    PIL.Image.preinit()
 
     from models.data import cifar10, image_folder, jsonl
     from models.data.folder import decode

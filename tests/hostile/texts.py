@@ -85,7 +85,7 @@ def quadratic_expression(path, reader):
     (path.parent / "a.jsonl").write_bytes(json.dumps({"text": "a" * 100_000}).encode() + b"\n")
 
 
-@kind("tokenizer")
+@kind("tokenizer", cost="slow")
 def catastrophic_replacement(path, reader):
     rule = {"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""}
     path.write_bytes(tokenizer(normalizer=rule))
@@ -116,7 +116,7 @@ content("nested_sequences", "tokenizer")(
 )
 
 
-@kind("tokenizer")
+@kind("tokenizer", cost="slow")
 def expression_for_long_texts(path, reader):
     path.write_bytes(splitting("(?:(?:a|b)+)+c"))
     (path.parent / "a.jsonl").write_bytes(json.dumps({"text": "ab" * 3000}).encode() + b"\n")
