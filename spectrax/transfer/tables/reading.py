@@ -91,6 +91,8 @@ def read_runs(path: str) -> Runs:
 def _rows(path: str) -> list[tuple[int, list[str]]]:
     """Lines with their numbers, cells without blanks around them; empty lines left out."""
     lines = _text(path).splitlines()
+    if len(lines) > CELLS:
+        raise TableError(f"Cannot read {path!r}: it has more than {CELLS} lines.")
     first = next((line for line in lines if line.strip()), "")
     separator = max(",;\t", key=lambda mark: (first.count(mark), mark == ","))
     if separator == ",":

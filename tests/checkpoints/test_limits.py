@@ -1,0 +1,119 @@
+"""Bounds lie above what networks have, and are checked on bytes alone."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from spectrax.checkpoints import CheckpointError, open_checkpoint
+from spectrax.checkpoints.limits import NAME, NODES, parsed
+from spectrax.checkpoints.protobuf import fields
+from spectrax.checkpoints.quantised import companions
+
+
+def write(path, header: dict, size: int):
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + size)
+    return path
+
+
+def test_a_checkpoint_of_gigabytes_is_opened_lazily(tmp_path):
+    """300 matrices of 16 MB, as of a model of a billion weights; a hole in the file."""
+    one = 4 * 2048**2
+    header = {
+        f"layers.{i}.weight": {
+            "dtype": "F32",
+            "shape": [2048, 2048],
+            "data_offsets": [i * one, (i + 1) * one],
+        }
+        for i in range(300)
+    }
+    found = open_checkpoint(write(tmp_path / "a.safetensors", header, 300 * one))
+    assert len(found.select()) == 300 and found.stored > 5e9
+    assert not found.read("layers.299.weight").any()
+
+
+def test_forty_thousand_arrays_are_no_attack(tmp_path):
+    """More than any shard of the largest mixtures of experts has; codes and scales among them."""
+    header, at = {}, 0
+    for i in range(20_000):
+        for name, dtype, count in ((f"e.{i}.w", "I8", 4), (f"e.{i}.w_scale", "F32", 1)):
+            size = count * {"I8": 1, "F32": 4}[dtype]
+            header[name] = {"dtype": dtype, "shape": [count], "data_offsets": [at, at + size]}
+            at += size
+    found = open_checkpoint(write(tmp_path / "a.safetensors", header, at))
+    assert len(found.shapes) == 40_000
+    assert found.scale("e.7.w") == ("e.7.w_scale", None, 0)
+    assert companions("e.7.w", found.shapes) == ("e.7.w_scale", None)
+
+
+def test_arrays_are_not_many_times_what_is_stored(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, w=np.zeros((600, 600)))
+    found = open_checkpoint(path)
+    assert found.read("w").shape == (600, 600)
+    monkeypatch.setattr("spectrax.checkpoints.base.SPARE", 0)
+    with pytest.raises(CheckpointError, match="claims 0.00288 GB, out of"):
+        found.read("w")
+
+
+@pytest.mark.parametrize("length", [NAME, NAME + 1])
+def test_names_are_names(tmp_path, length):
+    path, name = tmp_path / "a.npz", "n" * length
+    np.savez(path, **{name: np.ones((40, 40))})
+    if length == NAME:
+        assert open_checkpoint(path).select() == [name]
+    else:
+        with pytest.raises(CheckpointError, match=f"a name of {length} characters"):
+            open_checkpoint(path)
+
+
+def test_values_of_a_description_are_counted(tmp_path):
+    assert parsed(b"[" + b"1," * (NODES - 2) + b"1]", tmp_path) == [1] * (NODES - 1)
+    with pytest.raises(CheckpointError, match="values in its description"):
+        parsed(b"[" + b"1," * NODES + b"1]", tmp_path)
+
+
+def test_stacks_of_a_hundred_thousand_stay_whole(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, few=np.zeros((99, 3, 70), np.int8), many=np.zeros((100_001, 1, 70), np.int8))
+    found = open_checkpoint(path)
+    assert len(found.blocks("few").names) == 99
+    assert found.blocks("many") == "a stack of 100001 matrices"
+
+
+def message(*parts: tuple[int, bytes]) -> bytes:
+    """A protobuf message of short fields."""
+    return b"".join(bytes([number << 3 | 2, len(data)]) + data for number, data in parts)
+
+
+def test_fields_are_counted_in_all_graphs():
+    node = message((1, b"x"), (2, b"y"), (5, message((6, message((1, b""), (1, b""))))))
+    model = b"\x08\x08" + message((7, message((1, node), (5, b"\x08\x03"), (2, b"\xff" * 9))))
+    # version, graph; node, tensor, name; x, y, attribute; graph in it, two nodes; dims
+    assert len(list(fields(model))) == 2 + 3 + 3 + 1 + 2 + 1
+
+
+@pytest.mark.parametrize("data", [b"\x00", b"\x3a", b"\x3a\x05ab", b"\x3b", b"\xff" * 20])
+def test_what_is_no_message_is_said_so(data):
+    with pytest.raises(ValueError, match="no model|no field"):
+        list(fields(data))
+
+
+def test_an_index_does_not_lead_to_an_index(tmp_path):
+    name = "model.safetensors.index.json"
+    (tmp_path / name).write_text(json.dumps({"weight_map": {"a": name, "b": "none.safetensors"}}))
+    found = open_checkpoint(tmp_path / name)
+    assert not found.shapes and all("There is no shard" in x for x in found.broken.values())
+
+
+def test_a_configuration_is_not_waited_for(tmp_path):
+    """A pipe would be, for ever."""
+    import os
+
+    np.savez(tmp_path / "a.npz", w=np.ones((40, 40)))
+    os.mkfifo(tmp_path / "config.json")
+    assert open_checkpoint(tmp_path / "a.npz").heads is None
