@@ -164,7 +164,7 @@ def texts(path: pathlib.Path) -> Iterator[str]:
             yield _text(line, path, number)
         else:
             empty += 1
-            if empty > EMPTY and empty > number // 2:
+            if empty > EMPTY and empty > 0.9 * number:
                 raise ValueError(f"Cannot read {str(path)!r}: most of its lines are empty.")
 
 

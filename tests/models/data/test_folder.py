@@ -1,6 +1,7 @@
 """Small folders of real JPEG and PNG files, whole and damaged."""
 
 import dataclasses
+import os
 import sys
 
 import numpy as np
@@ -190,3 +191,96 @@ def test_without_pillow_the_extra_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     with pytest.raises(ImportError, match=r"spectrax-dmft\[models\]"):
         image_folder(folder)
+
+
+# --- what can hurt
+
+
+def grey(path, levels, bits):
+    kind = {8: np.uint8, 16: np.uint16}[bits]
+    Image.fromarray(levels.astype(kind)).save(path)
+    with Image.open(path) as saved:
+        assert saved.mode == {8: "L", 16: "I;16"}[bits]
+    return decode(path, 16)
+
+
+def test_grey_of_sixteen_bits_has_the_levels_of_eight(tmp_path):
+    levels = np.random.default_rng(0).integers(0, 256, (40, 50))
+    few = grey(tmp_path / "a.png", levels, 8)
+    assert np.ptp(few) > 50 and np.all(few == few[..., :1])
+    for low in (0, 128, 255):  # the lower eight bits, which colours lose as well
+        np.testing.assert_array_equal(grey(tmp_path / "b.png", 256 * levels + low, 16), few)
+
+
+def test_images_of_one_mode_are_scaled_as_before_conversion(tmp_path):
+    """Grey and colours are scaled as they are, which gives what RGB gives."""
+    rng = np.random.default_rng(1)
+    for mode in ("L", "RGB"):
+        made = Image.fromarray(rng.integers(0, 256, (50, 70, 3), np.uint8)).convert(mode)
+        made.save(tmp_path / "a.png")
+        made.convert("RGB").save(tmp_path / "b.png")
+        np.testing.assert_array_equal(
+            decode(tmp_path / "a.png", 24), decode(tmp_path / "b.png", 24)
+        )
+
+
+@pytest.mark.parametrize(("mode", "depth"), [("RGB", 4), ("L", 1), ("RGBA", 8), ("P", 8)])
+def test_pixels_are_bounded_by_bytes(tmp_path, monkeypatch, mode, depth):
+    path = tmp_path / "a.png"
+    Image.new(mode, (400, 300)).save(path)
+    claimed = 400 * 300 * depth
+    monkeypatch.setattr("models.data.folder.INFLATION", 0)
+    monkeypatch.setattr("models.data.folder.SPARE", claimed)
+    assert decode(path, 8).shape == (8, 8, 3)
+    monkeypatch.setattr("models.data.folder.SPARE", claimed - 1)
+    with pytest.raises(ValueError, match="its 400 × 300 pixels take"):
+        decode(path, 8)
+    monkeypatch.setattr("models.data.folder.SPARE", claimed)
+    monkeypatch.setattr("models.data.folder.MOST", 400 * 300 - 1)
+    with pytest.raises(ValueError, match="its 400 × 300 pixels take"):
+        decode(path, 8)
+
+
+def test_large_images_are_decoded_one_at_a_time(folder, monkeypatch):
+    """Who decodes one holds the lock; small ones do not need it."""
+    from models.data.folder import ALONE
+
+    path = image_folder(folder, size=8).paths[0]
+    monkeypatch.setattr("models.data.folder.LARGE", 0)
+    monkeypatch.setattr("models.data.folder._coloured", lambda image: locked(image, ALONE))
+    assert decode(path, 8).shape == (8, 8, 3) and not ALONE.locked()
+    monkeypatch.setattr("models.data.folder.LARGE", 10**9)
+    with pytest.raises(ValueError, match="not locked"):
+        decode(path, 8)
+
+
+def locked(image, lock):
+    if not lock.locked():
+        raise ValueError("not locked")
+    return image.convert("RGB")
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+@pytest.mark.parametrize("what", ["pipe", "folder", "nothing", "circle"])
+def test_what_is_no_file_among_images_is_named(folder, tmp_path, part, what):
+    other = {"train": "val", "val": "train"}[part]
+    (tmp_path / other).symlink_to(folder / other)
+    (tmp_path / part / "bird").mkdir(parents=True)
+    path = tmp_path / part / "bird" / "x.png"
+    make = {"pipe": os.mkfifo, "folder": os.mkdir}
+    if what in make:
+        make[what](path)
+    else:
+        path.symlink_to(path if what == "circle" else tmp_path / "none")
+    with pytest.raises(ValueError, match="^Cannot read .*x.png.*(no regular file|Too many levels)"):
+        image_folder(tmp_path)
+    with pytest.raises(ValueError, match="^Cannot read .*x.png.*no such file"):
+        decode(path, 8)
+
+
+def test_classes_that_lead_in_a_circle_are_named(folder, tmp_path):
+    (tmp_path / "val").symlink_to(folder / "val")
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "again").symlink_to(tmp_path / "train" / "again")
+    with pytest.raises(ValueError, match="^Cannot read .*again.*Too many levels"):
+        image_folder(tmp_path)

@@ -10,6 +10,7 @@ import pytest
 import tokenizers
 
 from models.data import jsonl
+from models.data.json_lines import texts
 
 END = "<|endoftext|>"
 WORDS = ["unknown", *"abcdefghij", END]
@@ -250,3 +251,111 @@ def test_progress_is_shown_on_request(load, capsys):
     assert capsys.readouterr() == ("", "")
     load(end="a", progress=True)
     assert "tokenising" in capsys.readouterr().err
+
+
+# --- what can hurt
+
+
+def pairs_of_letters(**options):
+    """Byte pairs over four letters, which can be merged or, with dropout, not."""
+    table = {word: i for i, word in enumerate([*"abcd", "ab", "cd", "abcd", END])}
+    merges = [("a", "b"), ("c", "d"), ("ab", "cd")]
+    return tokenizers.Tokenizer(tokenizers.models.BPE(table, merges, **options))
+
+
+def test_dropout_of_a_tokenizer_is_left_out(load, tmp_path):
+    """Two caches of one text are the same: that of the tokenizer without it."""
+    (tmp_path / "letters.jsonl").write_text("\n".join([json.dumps({"text": "abcd" * 9})] * 9))
+    pairs_of_letters(dropout=0.5).save(str(tmp_path / "random.json"))
+    files, expected = tmp_path / "letters.jsonl", ([6] * 9 + [7]) * 9
+    for cache in ("one", "two"):
+        data = load(files, tmp_path / "random.json", cache=tmp_path / cache)
+        np.testing.assert_array_equal(data.tokens, expected)
+
+
+def test_tokens_beyond_the_vocabulary_are_refused(load, tmp_path):
+    load()
+    (path,) = (tmp_path / "cache").iterdir()
+    tokens = np.load(path)
+    for largest in (len(WORDS) - 1, len(WORDS), 60_000):
+        tokens[-3] = largest
+        np.save(path, tokens)
+        if largest < len(WORDS):
+            np.testing.assert_array_equal(load().tokens, tokens)
+        else:
+            assert f"has the token {largest} of a vocabulary of {len(WORDS)}" in sentence(load)
+
+
+def split_by(expression):
+    """A tokenizer of words between what an expression matches."""
+    found = tokenizers.Tokenizer(tokenizers.models.WordLevel({END: 0, "a": 1}, END))
+    found.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex(expression), "removed")
+    return found
+
+
+def test_an_expression_that_takes_for_ever_is_one_sentence(load, tmp_path):
+    (tmp_path / "letters.jsonl").write_text(json.dumps({"text": "a" * 60 + "b"}))
+    split_by("(a+)+$").save(str(tmp_path / "slow.json"))
+    text = sentence(load, files=tmp_path / "letters.jsonl", tokenizer=tmp_path / "slow.json")
+    assert "slow.json" in text and list((tmp_path / "cache").iterdir()) == []
+
+
+ENDINGS = {
+    "import os; os.abort()": "it ends the process that tokenises",
+    "import os, signal; os.kill(os.getpid(), signal.SIGXCPU)": "it takes too long",
+    "import sys; sys.stdout.buffer.write(bytes([5] + [0] * 7) + b'-text')": "text",
+}
+
+
+@pytest.mark.parametrize("program", ENDINGS, ids=range(len(ENDINGS)))
+def test_a_tokenizer_that_ends_its_process_is_one_sentence(load, tmp_path, monkeypatch, program):
+    (tmp_path / "program.py").write_text(program)
+    monkeypatch.setattr("models.data.encoding.PROGRAM", tmp_path / "program.py")
+    text = sentence(load)
+    assert text == f"Cannot read {str(tmp_path / 'tokenizer.json')!r}: {ENDINGS[program]}."
+
+
+def test_many_documents_in_one_call_or_in_several_are_the_same(load, monkeypatch):
+    for limits in ((1024, 500_000), (7, 500_000), (1024, 4), (1, 1)):
+        for name, value in zip(("TOGETHER", "CHARACTERS"), limits, strict=True):
+            monkeypatch.setattr(f"models.data.json_lines.{name}", value)
+        np.testing.assert_array_equal(load(end="a").tokens, expected(TEXTS, "a"))
+
+
+def test_lines_and_files_are_bounded(load, tmp_path, monkeypatch):
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps({"text": "a" * 88}))  # a line of a hundred bytes
+    monkeypatch.setattr("models.data.json_lines.LONGEST", 100)
+    assert list(texts(path)) == ["a" * 88] and path.stat().st_size == 100
+    monkeypatch.setattr("models.data.json_lines.LONGEST", 99)
+    assert sentence(load, files=path).endswith("it has a line of more than 99 bytes.")
+
+
+def test_what_inflates_as_no_text_does_is_refused(load, tmp_path, monkeypatch):
+    content = (json.dumps({"text": "a"}) + "\n").encode() * 3000
+    for name, data, spare in (("zip", gzip.compress(content), 0), ("plain", content, 0)):
+        path = tmp_path / f"{name}.jsonl{'.gz' if name == 'zip' else ''}"
+        path.write_bytes(data)
+        monkeypatch.setattr("models.data.json_lines.SPARE", spare)
+        if name == "zip":
+            assert "inflates to more than 30 times" in sentence(load, files=path)
+        else:
+            assert len(load(path).tokens) == 6000
+
+
+def test_zeros_behind_compressed_text_are_not_gone_through(load, tmp_path):
+    path = tmp_path / "padded.jsonl.gz"
+    for zeros in (512, 1_000_000):  # as tape archives pad, and a hole
+        path.write_bytes(gzip.compress("\n".join(LINES).encode()) + bytes(zeros))
+        if zeros == 512:
+            np.testing.assert_array_equal(load(path).tokens, expected(TEXTS))
+        else:
+            assert "too many pieces, or of zeros" in sentence(load, files=path)
+
+
+def test_empty_lines_are_not_most_of_a_file(load, tmp_path, monkeypatch):
+    monkeypatch.setattr("models.data.json_lines.EMPTY", 10)
+    (tmp_path / "a.jsonl").write_text("\n\n".join(LINES) + "\n" * 3)
+    np.testing.assert_array_equal(load(tmp_path / "a.jsonl").tokens, expected(TEXTS))
+    (tmp_path / "b.jsonl").write_text("\n" * 99 + LINES[0])
+    assert "most of its lines are empty" in sentence(load, files=tmp_path / "b.jsonl")

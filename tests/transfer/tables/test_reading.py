@@ -1,5 +1,7 @@
 """Tables as people have them: separators, names of columns, divergences; errors name the line."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,41 @@ def test_binary_and_missing_files_are_one_sentence(tmp_path):
         read_runs(str(path))
     with pytest.raises(TableError, match="Cannot read .*: No such file"):
         read_runs(str(tmp_path / "none.csv"))
+
+
+HEAD = "width,lr,loss\n64,0.1,1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (HEAD + "64,0.2," + "x" * 1000, "got '" + "x" * 99 + "…'"),
+        (HEAD + "1" * 1000 + "x,1,1", "must have a positive width, got '1"),
+        (",".join(["name"] * 1000) + "\n" + ",".join(["1"] * 1000), "are no learning rates: name"),
+        (HEAD + "64,0.2," + "1" * 200_000, "Cannot read line 3 of"),
+    ],
+)
+def test_what_is_long_is_shown_in_part(tmp_path, text, sentence):
+    with pytest.raises(TableError, match=sentence) as error:
+        read(tmp_path, text)
+    shown = str(error.value).replace(str(tmp_path), "")
+    assert shown.endswith(".") and "\n" not in shown and len(shown) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "text", "end"),
+    [("CELLS", 18, "cells", ""), ("CELLS", 18, "lines", "\n" * 12), ("LARGEST", 69, "bytes", "")],
+)
+def test_tables_are_bounded(tmp_path, monkeypatch, name, size, text, end):
+    table = HEAD + "".join(f"64,0.{i},1.00\n" for i in (2, 4, 6)) + "64,2,1.00\n" + end
+    monkeypatch.setattr(f"spectrax.transfer.tables.reading.{name}", size)
+    assert len(read(tmp_path, table).losses) == 5
+    monkeypatch.setattr(f"spectrax.transfer.tables.reading.{name}", size - 1)
+    with pytest.raises(TableError, match=f"has more than {size - 1} {text}"):
+        read(tmp_path, table)
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "runs.csv")
+    with pytest.raises(TableError, match="it is no regular file"):
+        read_runs(str(tmp_path / "runs.csv"))
