@@ -45,7 +45,9 @@ def parsed(text: bytes, path: pathlib.Path):
 
 
 def named(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint, if its names are names: patterns are matched with them."""
+    """The checkpoint, if it has arrays whose names are names: patterns are matched with them."""
+    if not checkpoint.shapes and not checkpoint.broken:
+        raise CheckpointError(f"There are no arrays in {str(checkpoint.path)!r}.")
     for name in (*checkpoint.shapes, *checkpoint.broken):
         if len(name) > NAME:
             raise CheckpointError(

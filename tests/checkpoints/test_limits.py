@@ -2,6 +2,7 @@
 
 import json
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from spectrax.checkpoints import CheckpointError, open_checkpoint
 from spectrax.checkpoints.limits import NAME, NODES, parsed
 from spectrax.checkpoints.protobuf import fields
+from spectrax.checkpoints.pytorch import _bounded
 from spectrax.checkpoints.quantised import companions
 
 
@@ -117,3 +119,38 @@ def test_a_configuration_is_not_waited_for(tmp_path):
     np.savez(tmp_path / "a.npz", w=np.ones((40, 40)))
     os.mkfifo(tmp_path / "config.json")
     assert open_checkpoint(tmp_path / "a.npz").heads is None
+
+
+def test_a_file_without_arrays_is_said_so(tmp_path):
+    np.savez(tmp_path / "a.npz")
+    (tmp_path / "b.msgpack").write_bytes(b"\x80")
+    for name in ("a.npz", "b.msgpack"):
+        with pytest.raises(CheckpointError, match=f"There are no arrays in .*{name}"):
+            open_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_archives_of_pytorch_are_not_compressed(tmp_path, method):
+    """Whether PyTorch is there or not."""
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a/data.pkl", bytes(1000))
+    if method == zipfile.ZIP_STORED:
+        _bounded(path)
+    else:
+        with pytest.raises(ValueError, match="'a/data.pkl' is compressed"):
+            _bounded(path)
+
+
+def test_archives_of_pytorch_are_bounded(tmp_path, monkeypatch):
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/data.pkl", bytes(1000))
+        archive.writestr("a/data/0", bytes(5000))
+    for name, enough in (("TEXT", 1000), ("TENSORS", 2)):
+        monkeypatch.setattr(f"spectrax.checkpoints.pytorch.{name}", enough)
+        _bounded(path)
+        monkeypatch.setattr(f"spectrax.checkpoints.pytorch.{name}", enough - 1)
+        with pytest.raises(ValueError, match="claims"):
+            _bounded(path)
+        monkeypatch.undo()

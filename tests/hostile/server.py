@@ -43,11 +43,10 @@ def readers() -> dict:
             found.blocks(name)
             found.read(name)
         for name in found.skipped():
-            found.blocks(name) if name in found.shapes else None
-        for name in list(found.broken)[:1]:
-            found.read(name)
-        if not found.select():
-            raise ValueError(f"No weights in {path}.")
+            if name in found.shapes:
+                found.blocks(name)
+            else:
+                found.read(name)  # which says what is wrong
 
     def text(path):
         made = jsonl(
