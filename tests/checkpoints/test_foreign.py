@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pickle
 import sys
 
@@ -200,6 +201,22 @@ def test_shapes_that_no_recurrent_layer_has_are_left_alone():
     for shape in ((3, 160, 40), (1, 158, 40), (160, 40)):
         assert recurrent(shape, "iofc") is None
     assert recurrent((2, 160, 48), "iofc").block == (40, 48)
+
+
+@needs_onnx
+@pytest.mark.parametrize("place", ["../up.bin", "pipe.bin", "none.bin", ""])
+def test_data_of_a_tensor_lie_in_a_file_beside_it(tmp_path, place):
+    from onnx import TensorProto, helper
+
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "up.bin").write_bytes(bytes(6400))
+    os.mkfifo(folder / "pipe.bin")
+    tensor = TensorProto(name="w", dims=(40, 40), data_type=1, data_location=1)
+    tensor.external_data.add(key="location", value=place)
+    graph = helper.make_graph([], "g", [], [], [tensor])
+    (folder / "a.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    assert "must lie in a file of the same folder" in sentence(folder / "a.onnx", "w")
 
 
 @needs_onnx

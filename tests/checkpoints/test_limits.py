@@ -79,6 +79,41 @@ def test_values_of_a_description_are_counted(tmp_path):
         parsed(b"[" + b"1," * NODES + b"1]", tmp_path)
 
 
+def test_descriptions_are_bounded_before_they_are_read(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.safetensors", {}, 0)
+    for other in (path, tmp_path / "model.safetensors.index.json"):
+        other.write_bytes(struct.pack("<Q", 10**9) + b"{}" * 10)
+        with pytest.raises(CheckpointError, match="claims a header of|Cannot read"):
+            open_checkpoint(other)
+    monkeypatch.setattr("spectrax.checkpoints.limits.TEXT", 27)
+    with pytest.raises(CheckpointError, match="has more than 27 bytes of JSON"):
+        open_checkpoint(other)
+    monkeypatch.setattr("spectrax.checkpoints.files.TEXT", 100)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", 101))
+        file.truncate(2**32)
+    with pytest.raises(CheckpointError, match="claims a header of 101 bytes"):
+        open_checkpoint(path)
+
+
+def test_an_index_names_no_more_files_than_there_are(tmp_path, monkeypatch):
+    path = tmp_path / "model.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": {str(i): f"{i}.safetensors" for i in range(5)}}))
+    monkeypatch.setattr("spectrax.checkpoints.folders.SHARDS", 5)
+    assert len(open_checkpoint(path).broken) == 5
+    monkeypatch.setattr("spectrax.checkpoints.folders.SHARDS", 4)
+    with pytest.raises(CheckpointError, match="claims more than 4 files"):
+        open_checkpoint(path)
+
+
+def test_directories_are_weighed_before_they_become_objects(tmp_path, monkeypatch):
+    np.savez(tmp_path / "a.npz", a=np.ones(3), b=np.ones(3))
+    monkeypatch.setattr("spectrax.checkpoints.files.MEMBERS", 1)
+    monkeypatch.setattr("zipfile.ZipInfo", None)  # which would be called for each member
+    with pytest.raises(CheckpointError, match="claims more than 1 arrays"):
+        open_checkpoint(tmp_path / "a.npz")
+
+
 def test_stacks_of_a_hundred_thousand_stay_whole(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, few=np.zeros((99, 3, 70), np.int8), many=np.zeros((100_001, 1, 70), np.int8))

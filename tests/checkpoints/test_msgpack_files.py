@@ -99,6 +99,45 @@ def items(value):
     return value if isinstance(value, list) else [x for pair in value.items() for x in pair]
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype", "size"),
+    [
+        ((4, 4), "float32", 60),
+        ((4, 4), "object", 128),
+        ((4, 4), "i4,i4", 128),
+        ((-4, 4), "int8", 16),
+    ]
+    + [((4,) * 65, "int8", 4**65), ((2**40, 2**40), "int8", 16), ((4, 4), "none4", 64)],
+)
+def test_arrays_that_are_not_as_they_say_are_found_before_they_are_read(
+    tmp_path, shape, dtype, size
+):
+    path, body = tmp_path / "a.msgpack", bytes(min(size, 200))
+    wrong = msgpack.ExtType(1, msgpack.packb((shape, dtype, body)))
+    path.write_bytes(serialization_with(wrong))
+    found = open_checkpoint(path)
+    assert list(found.shapes) == ["right"] and list(found.broken) == ["wrong"]
+    assert "is not as Flax writes arrays" in found.broken["wrong"]
+
+
+def serialization_with(wrong) -> bytes:
+    """A tree with a sound array and another one."""
+    right = serialization.msgpack_serialize({"right": np.eye(3)})
+    return b"\x82" + right[1:] + msgpack.packb("wrong") + msgpack.packb(wrong)
+
+
+def test_trees_have_a_depth(tmp_path):
+    path = tmp_path / "a.msgpack"
+    for depth in (100, 101):
+        data = serialization.msgpack_serialize({"k": np.eye(3)})
+        path.write_bytes(b"\x81\xa1k" * (depth - 1) + data)
+        if depth == 100:
+            assert list(open_checkpoint(path).shapes) == ["/".join("k" * 100)]
+        else:
+            with pytest.raises(CheckpointError, match="nested more than 100 deep"):
+                open_checkpoint(path)
+
+
 def test_values_are_counted_before_they_are_built(tmp_path, monkeypatch):
     path = tmp_path / "a.msgpack"
     path.write_bytes(serialization.msgpack_serialize({"k": np.eye(3), "l": [None] * 95}))

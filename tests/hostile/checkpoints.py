@@ -64,7 +64,7 @@ ZIPS = ("npz", "data")
 content("member_claims_gigabyte", *ZIPS)(lambda: claiming(2**30))
 content("member_claims_four", *ZIPS)(lambda: claiming(2**32 - 2))
 content("header_of_four_gigabytes", *ZIPS, cost="slow")(
-    lambda: archive({"w.npy": header_of(2**32 - 1, bytes(50_000_000))}, DEFLATED)
+    lambda: archive({"w.npy": header_of(2**32 - 1, bytes(400_000_000))}, DEFLATED)
 )
 content("inflates_300_times", *ZIPS, cost="slow", harmless=True)(
     lambda: archive({"w.npy": npy((75_000_000,), body=bytes(300_000_000))}, DEFLATED)
@@ -113,7 +113,7 @@ content("tensors_400_000", SAFE, cost="slow")(lambda: entries_of(400_000))
 content("tensors_90_000", SAFE, cost="slow", harmless=True)(lambda: entries_of(90_000))
 content("header_of_everything", SAFE)(struct.pack("<Q", 2**63) + b"{}")
 content("header_of_small_values", SAFE, cost="slow")(
-    lambda: tensors(b"[" + b"[]," * 2_000_000 + b"[]]")
+    lambda: tensors(b"[" + b"[]," * 9_000_000 + b"[]]")
 )
 content("header_is_deep", SAFE)(lambda: tensors(b'{"a":' * 90_000))
 content("offsets_beyond", SAFE)(lambda: tensors({"w": tensor(offsets=(0, 2**40))}))
@@ -182,7 +182,7 @@ content("chunks_of_less", FLAX)(
 # --- ONNX
 
 ONNX = "onnx"
-content("many_nodes", ONNX, cost="slow")(lambda: onnx(field(1, b"") * 1_100_000))
+content("many_nodes", ONNX, cost="slow")(lambda: onnx(field(1, b"") * 5_000_000))
 content("many_nodes_below_the_bound", ONNX, cost="slow", harmless=True)(
     lambda: onnx(field(1, b"") * 900_000)
 )
@@ -249,6 +249,16 @@ content("shard_is_the_index", INDEX)(
 )
 content("shards_are_numbers", INDEX)(pointing({"w": 3}))
 content("shards_are_a_list", INDEX)(b'{"weight_map": ["part.safetensors"]}')
+
+
+content("index_of_small_values", INDEX, "orbax", cost="slow")(b"[" + b"[]," * 9_000_000 + b"[]]")
+
+
+@kind(INDEX)
+def shards_are_indices(path, reader):
+    other = path.with_name("b.index.json")
+    for index in (path, other):
+        index.write_bytes(pointing({"a": path.name, "b": other.name}))
 
 
 @kind(INDEX)
