@@ -41,6 +41,12 @@ def open_onnx(path: pathlib.Path) -> Checkpoint:
                 users.setdefault(name, (node, place))
     names = {name: _readable(name, *users.get(name, (None, 0))) for name in tensors}
     files = {new: tensors[old] for old, new in names.items() if tensors[old].dims}
+    broken = {
+        name: f"Array {name!r} of {str(path)!r} claims the shape {tuple(tensor.dims)}."
+        for name, tensor in files.items()
+        if min(tensor.dims) < 0
+    }
+    files = {name: tensor for name, tensor in files.items() if name not in broken}
     shapes = {name: tuple(tensor.dims) for name, tensor in files.items()}
     dtypes = {
         name: np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).name
@@ -74,7 +80,9 @@ def open_onnx(path: pathlib.Path) -> Checkpoint:
         return numpy_helper.to_array(everything[name], base_dir=str(path.parent))
 
     fused = {name: blocks for name, blocks in fused.items() if blocks is not None}
-    return Checkpoint(path, shapes, sizes, load, {}, dtypes, layouts, scales, fused, None, stored)
+    return Checkpoint(
+        path, shapes, sizes, load, broken, dtypes, layouts, scales, fused, None, stored
+    )
 
 
 def _beside(path: pathlib.Path, tensor) -> pathlib.Path | None:
