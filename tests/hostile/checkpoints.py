@@ -8,8 +8,10 @@ import zipfile
 import zlib
 
 import msgpack
+import numpy as np
 from hostile.corpus import (
     VALID,
+    Trap,
     archive,
     content,
     field,
@@ -82,9 +84,6 @@ content("negative_shape", *ZIPS)(lambda: archive({"w.npy": npy((-3, 40))}))
 content("shape_overflows", *ZIPS)(lambda: archive({"w.npy": npy((2**40, 2**40))}))
 content("shape_without_end", *ZIPS, harmless=True)(lambda: archive({"w.npy": npy((1,) * 99)}))
 content("shape_too_large", *ZIPS)(lambda: archive({"w.npy": npy((4000, 4000))}))
-content("objects", *ZIPS)(
-    lambda: archive({"w.npy": npy((40, 40), "|O", pickle.dumps([None] * 1600))})
-)
 content("structures", *ZIPS)(lambda: archive({"w.npy": npy((40, 40), "i4,i4", bytes(12800))}))
 content("text_as_weights", *ZIPS)(lambda: archive({"w.npy": npy((40, 40), "<U1", bytes(6400))}))
 content("many_members", *ZIPS)(lambda: entries(30_000))
@@ -96,6 +95,12 @@ content("directory_claims_more", *ZIPS)(
 )
 content("torch_deflated", "pt")(lambda: archive({"a/data.pkl": bytes(10**7)}, DEFLATED))
 content("torch_many", "pt")(lambda: entries(100_001))
+
+
+@kind(*ZIPS)
+def objects(path, reader):
+    content = pickle.dumps(np.full((40, 40), Trap(path.parent / "sprung")))
+    path.write_bytes(archive({f"{x}.npy": npy((40, 40), "|O", content) for x in ("w", "inputs")}))
 
 
 # --- safetensors

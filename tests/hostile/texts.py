@@ -79,10 +79,10 @@ def slow_expression(path, reader):
     (path.parent / "a.jsonl").write_bytes(json.dumps({"text": "a" * 20_000}).encode() + b"\n")
 
 
-@kind("tokenizer", cost="slow", harmless=True)
+@kind("tokenizer", cost="slow")
 def quadratic_expression(path, reader):
-    path.write_bytes(splitting("a*b"))
-    (path.parent / "a.jsonl").write_bytes(json.dumps({"text": "a" * 100_000}).encode() + b"\n")
+    path.write_bytes(splitting(r"\w+\W\d"))
+    (path.parent / "a.jsonl").write_bytes(json.dumps({"text": "a" * 40_000}).encode() + b"\n")
 
 
 @kind("tokenizer", cost="slow")
