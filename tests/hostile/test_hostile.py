@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 SECONDS, MEMORY = 5, 200_000_000
 ERRORS = {"CheckpointError", "TableError", "UsageError", "ValueError", "FileNotFoundError"}
 HAS = {name: importlib.util.find_spec(name) is not None for name in ("onnx", "torch")}
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 EVERYBODYS = 60  # kinds that the whole corpus has at least
 
 
@@ -70,11 +71,14 @@ def complaints(kind, reader: str, folder: pathlib.Path, ask) -> list[str]:
     return wrong
 
 
-def cases(cost: str):
-    for kind in KINDS.values():
-        readers = [x for x in kind.readers if x != "onnx" or HAS["onnx"]]
-        if kind.cost == cost and readers:
-            yield pytest.param(kind, readers, id=kind.name)
+def cases(cost: str) -> list:
+    """Kinds of that cost, with those readers whose library is there."""
+    readers = {
+        kind: [x for x in kind.readers if HAS.get(x, True)]
+        for kind in KINDS.values()
+        if kind.cost == cost
+    }
+    return [pytest.param(kind, found, id=kind.name) for kind, found in readers.items() if found]
 
 
 def checked(kind, readers, folder, ask):
