@@ -13,10 +13,12 @@ from contextlib import contextmanager
 import numpy as np
 
 from models.data.files import EXTRA
+from spectrax._memory import host_memory
 
 PROGRAM = pathlib.Path(__file__).with_name("tokenise.py")
 LARGEST = 100_000_000  # bytes of a tokenizer; those of a quarter of a million tokens have 35 MB
 MEMORY, THREAD = (130_000_000, 25), 4_000_000  # bytes, by byte of the tokenizer, by core
+PER_BYTE = 300  # of a text, in tokens of one byte
 SECONDS = 2  # of processor time, and more by text: a tokenizer needs a second for some megabytes
 
 
@@ -48,7 +50,13 @@ class Encoder:
         Raises:
             ValueError: one sentence if the tokenizer cannot encode them, or takes too long.
         """
-        self._send(json.dumps(list(texts)).encode())
+        message, free = json.dumps(list(texts)).encode(), host_memory()
+        if free is not None and PER_BYTE * len(message) > free:
+            raise ValueError(
+                f"Cannot use {str(self._path)!r}: {len(message)} bytes of text at a time take more "
+                f"memory than is free."
+            )
+        self._send(message)
         found = np.frombuffer(self._answer(), np.uint32)
         sizes, tokens = found[: len(texts)].astype(int), found[len(texts) :]
         if sizes.sum() != len(tokens):

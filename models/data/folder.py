@@ -24,6 +24,7 @@ SUFFIXES = (".jpeg", ".jpg", ".png")  # in small or capital letters
 FORMATS = ("JPEG", "PNG")  # by content, which suffixes do not always tell
 MOST = 89_478_485  # pixels: what Pillow calls a bomb
 INFLATION, SPARE = 10, 160_000_000  # bytes in memory for each in the file, and more
+SCANNED = 2_000_000_000  # pixels of all scans of a JPEG, two seconds; it has about ten
 LARGE, ALONE = 32_000_000, threading.Lock()  # images of so many bytes are decoded one at a time
 BORDER = 1 / 16  # of the shorter side, left out at both ends: 224 of 256 remain
 OBTAIN = (
@@ -230,11 +231,22 @@ def decode(path: str | os.PathLike, size: int) -> np.ndarray:
                 f"its {image.width} × {image.height} pixels take {claimed / 1e6:.0f} MB, out of "
                 f"{stored / 1e6:.2g} MB"
             )
+        if image.format == "JPEG" and _scans(path, SCANNED // max(pixels, 1)) * pixels > SCANNED:
+            raise ValueError(f"it goes over its {image.width} × {image.height} pixels too often")
         if claimed > LARGE:
             stack.enter_context(ALONE)
         bilinear = Image.Resampling.BILINEAR
         fitted = ImageOps.fit(_coloured(image), (size, size), bilinear, bleed=BORDER)
         return np.asarray(fitted.convert("RGB"))
+
+
+def _scans(path: str | os.PathLike, enough: int) -> int:
+    """How often a JPEG file goes over its pixels, counted until it is more than enough."""
+    count = 0
+    with open(path, "rb") as file:
+        while count <= enough and (data := file.read(2**20)):
+            count += data.count(b"\xff\xda")
+    return count
 
 
 def _depth(mode: str) -> int:

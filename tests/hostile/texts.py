@@ -1,6 +1,7 @@
 """Hostile tables, texts, tokenizers and images."""
 
 import gzip
+import io
 import json
 import os
 import struct
@@ -8,6 +9,7 @@ import zlib
 
 import numpy as np
 from hostile.corpus import LINES, TABLE, VALID, content, kind, npy, picture, tokenizer
+from PIL import Image
 
 # --- tables
 
@@ -168,6 +170,14 @@ content("chunk_beyond", *PICTURES)(
 content("jpeg_claims", "jpg")(lambda: patched_size(VALID["jpg"](), 65_000, 65_000))
 content("jpeg_of_nothing", "jpg")(lambda: patched_size(VALID["jpg"](), 0, 0))
 content("jpeg_called_png", "png", harmless=True)(lambda: picture("jpg"))
+
+
+@kind("jpg", cost="slow")
+def scans_without_end(path, reader):
+    made = io.BytesIO()
+    Image.new("L", (8000, 8000), 128).save(made, "JPEG", progressive=True)
+    data = made.getvalue()
+    path.write_bytes(data[:-2] + data[data.rindex(b"\xff\xda") : -2] * 200 + data[-2:])
 
 
 def black_with_colour(colour: int) -> bytes:

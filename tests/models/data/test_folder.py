@@ -284,3 +284,17 @@ def test_classes_that_lead_in_a_circle_are_named(folder, tmp_path):
     (tmp_path / "train" / "again").symlink_to(tmp_path / "train" / "again")
     with pytest.raises(ValueError, match="^Cannot read .*again.*Too many levels"):
         image_folder(tmp_path)
+
+
+def test_scans_of_a_jpeg_are_counted(tmp_path, monkeypatch):
+    """Progressive images go over their pixels several times."""
+    path = tmp_path / "a.jpg"
+    rng = np.random.default_rng(2)
+    Image.fromarray(rng.integers(0, 256, (50, 40, 3), np.uint8)).save(path, progressive=True)
+    scans = path.read_bytes().count(b"\xff\xda")
+    assert scans > 5
+    monkeypatch.setattr("models.data.folder.SCANNED", scans * 50 * 40)
+    assert decode(path, 8).shape == (8, 8, 3)
+    monkeypatch.setattr("models.data.folder.SCANNED", scans * 50 * 40 - 1)
+    with pytest.raises(ValueError, match="goes over its 40 × 50 pixels too often"):
+        decode(path, 8)

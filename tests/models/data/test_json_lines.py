@@ -359,3 +359,8 @@ def test_empty_lines_are_not_most_of_a_file(load, tmp_path, monkeypatch):
     np.testing.assert_array_equal(load(tmp_path / "a.jsonl").tokens, expected(TEXTS))
     (tmp_path / "b.jsonl").write_text("\n" * 99 + LINES[0])
     assert "most of its lines are empty" in sentence(load, files=tmp_path / "b.jsonl")
+
+
+def test_texts_that_take_more_than_is_free_are_refused(load, monkeypatch):
+    monkeypatch.setattr("models.data.encoding.host_memory", lambda: 10_000)
+    assert "bytes of text at a time take more memory than is free" in sentence(load)
