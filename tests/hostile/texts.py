@@ -46,10 +46,10 @@ lines("line_of_small_values", cost="slow", harmless=True)(
     lambda: b'{"text": "a", "b": [' + b"[]," * 500_000 + b"[]]}\n" + LINES
 )
 lines("line_too_deep")(LINES + b'\n{"text": ' + b"[" * 100_000)
-lines("line_with_a_long_number")(LINES + b'\n{"text": ' + b"1" * 1_000_000 + b"}")
-lines("line_with_half_a_pair")(LINES + b'\n{"text": "\\ud800"}')
-lines("line_of_a_list")(LINES + b'\n["text"]')
-lines("line_of_another_text")(LINES + b'\n{"text": 3}')
+lines("line_with_a_long_number", cost="slow")(LINES + b'\n{"text": ' + b"1" * 1_000_000 + b"}")
+lines("line_with_half_a_pair", cost="slow")(LINES + b'\n{"text": "\\ud800"}')
+lines("line_of_a_list", cost="slow")(LINES + b'\n["text"]')
+lines("line_of_another_text", cost="slow")(LINES + b'\n{"text": 3}')
 content("endless_line", "gz", cost="slow")(
     lambda: gzip.compress(b'{"text": "' + bytes(400_000_000))
 )
@@ -101,19 +101,19 @@ def replacement_without_end(path, reader):
 
 
 CHARSMAP = {"type": "Precompiled", "precompiled_charsmap": "////" * 100}
-content("charsmap_of_noise", "tokenizer")(tokenizer(normalizer=CHARSMAP))
+content("charsmap_of_noise", "tokenizer", cost="slow")(tokenizer(normalizer=CHARSMAP))
 content("huge_expression", "tokenizer", harmless=True)(splitting("((a{1,1000}){1,1000}){1,1000}"))
 content("expression_without_end", "tokenizer")(splitting("(a"))
-content("no_words", "tokenizer")(
+content("no_words", "tokenizer", cost="slow")(
     tokenizer(model={"type": "WordLevel", "vocab": {}, "unk_token": ""})
 )
-content("negative_words", "tokenizer")(
+content("negative_words", "tokenizer", cost="slow")(
     tokenizer(model={"type": "WordLevel", "vocab": {"a": -1, "end": 0}, "unk_token": "a"})
 )
-content("merges_of_nothing", "tokenizer")(
+content("merges_of_nothing", "tokenizer", cost="slow")(
     tokenizer(model={"type": "BPE", "vocab": {"a": 0, "end": 1}, "merges": [["x", "y"]]})
 )
-content("nested_sequences", "tokenizer")(
+content("nested_sequences", "tokenizer", cost="slow")(
     b'{"normalizer": ' + b'{"type": "Sequence", "normalizers": [' * 20_000
 )
 
@@ -156,14 +156,14 @@ content("grey_9000", *PICTURES, cost="slow", harmless=True)(lambda: black(9000, 
 content("pixels_claimed", *PICTURES)(png(2**31 - 1, 2**31 - 1))
 content("pixels_of_none", *PICTURES)(png(5000, 5000, 8, 2, chunk(b"IDAT", zlib.compress(b""))))
 content("no_pixels", *PICTURES)(png(0, 0))
-content("text_inflates", *PICTURES, harmless=True)(
+content("text_inflates", "png", harmless=True)(
     lambda: VALID["png"]()[:33] + TEXT + VALID["png"]()[33:]
 )
-content("profile_inflates", *PICTURES, harmless=True)(
+content("profile_inflates", "png", harmless=True)(
     lambda: VALID["png"]()[:33] + PROFILE + VALID["png"]()[33:]
 )
-content("palette_missing", *PICTURES, harmless=True)(lambda: black_with_colour(3))
-content("unknown_colour", *PICTURES)(lambda: black_with_colour(5))
+content("palette_missing", "png", harmless=True)(lambda: black_with_colour(3))
+content("unknown_colour", "png")(lambda: black_with_colour(5))
 content("chunk_beyond", *PICTURES)(
     VALID["png"]()[:33] + struct.pack(">I", 2**31 - 1) + b"IDAT" + bytes(99)
 )
