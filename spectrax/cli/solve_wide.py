@@ -1,7 +1,6 @@
 """`spectrax solve wide`: one wide nonlinear network on given or single-index data."""
 
 import argparse
-import pathlib
 
 from spectrax.cli import options
 
