@@ -95,7 +95,7 @@ def test_what_is_long_is_shown_in_part(tmp_path, text, sentence):
 
 @pytest.mark.parametrize(
     ("name", "size", "text", "end"),
-    [("CELLS", 18, "cells", ""), ("CELLS", 18, "lines", "\n" * 12), ("LARGEST", 69, "bytes", "")],
+    [("CELLS", 18, "cells", ""), ("CELLS", 18, "lines", "\n" * 12), ("BYTES", 69, "bytes", "")],
 )
 def test_tables_are_bounded(tmp_path, monkeypatch, name, size, text, end):
     table = HEAD + "".join(f"64,0.{i},1.00\n" for i in (2, 4, 6)) + "64,2,1.00\n" + end
