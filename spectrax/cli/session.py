@@ -25,7 +25,7 @@ def start(args) -> None:
     # A cache that cannot be used costs time, nothing else.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its cache is no news
-    _progress.shown = not (args.quiet or args.json)
+    _progress.shown = not (getattr(args, "quiet", False) or getattr(args, "json", False))
     if not (args.no_cache or os.environ.get("SPECTRAX_NO_CACHE")):
         _keep_compiled_code()
 

@@ -30,7 +30,7 @@ def test_content_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
             calls.append((name, path.exists()))
             return function(*args)
 
-        monkeypatch.setattr(saving.os, name, call)
+        monkeypatch.setattr(os, name, call)
 
     noted("fsync", os.fsync), noted("replace", os.replace)
     with saving.replacing(path) as file:
