@@ -9,6 +9,8 @@ from jaxtyping import Array, Complex, Float, Inexact
 
 from spectrax import _show
 
+GRID = 63  # points between the lowest value and the mean at which the lowest interval is looked for
+
 
 class NestedProducts(eqx.Module):
     r"""Spectrum of $B_0$, where $B_n = 1$ and $B_{k-1} = G_k + Y_k^\top B_k Y_k / \kappa_k$.
@@ -45,12 +47,12 @@ class NestedProducts(eqx.Module):
 
     def curve(self, s: Inexact[Array, ""]) -> tuple[Inexact[Array, ""], Inexact[Array, ""]]:
         """Spectral variable and Stieltjes transform at one parameter."""
-        w, g = s, 1 / (s - 1)
+        w, h = s, 1 / (s - 1)  # h = w g - 1: as a difference it would lose its digits far out
         for k in range(self.variance.shape[0]):
             v, c, scale = self.variance[k], self.aspect[k], self.scale[k]
-            z = v * w * (1 + c * (w * g - 1))
-            w, g = self.shift[k] + z / scale, scale / (v * w)
-        return w, g
+            h, inner = c * h, v * w
+            w, h = self.shift[k] + inner * (1 + h) / scale, self.shift[k] * scale / inner + h
+        return w, scale / inner
 
     def _variable(self, s):
         return self.curve(s)[0]
@@ -68,23 +70,46 @@ class NestedProducts(eqx.Module):
         return self._variable(1 + jnp.exp(jax.lax.stop_gradient(u)))  # stationary: this is all
 
     def bottom(self) -> Float[Array, ""]:
-        """Lower edge of the continuous part, assumed to be one interval."""
+        """Lower edge of the continuous part, of its lowest interval if there are several."""
         fixed = jax.lax.stop_gradient(self)
         top, floor = fixed.top(), fixed.shift[-1]
+        share = jnp.append(jnp.geomspace(1e-8, 0.99, GRID), 1.0)
+        x = floor + share * jnp.minimum(fixed._mean() - floor, top - floor)
+
+        def inside(x):
+            return fixed.density(x) > 1e-7 / (top - floor)
+
+        first = jnp.argmax(inside(x).at[-1].set(True))  # the mean may lie in a gap
 
         def halve(ends, _):
             low, high = ends
             middle = (low + high) / 2
-            inside = fixed.density(middle) > 1e-7 / (top - floor)
-            return (jnp.where(inside, low, middle), jnp.where(inside, middle, high)), None
+            here = inside(middle)
+            return (jnp.where(here, low, middle), jnp.where(here, middle, high)), None
 
-        start = (floor, floor + 0.5 * (top - floor))
+        start = (jnp.where(first == 0, floor, x[first - 1]), x[first])
         (low, high), _ = jax.lax.scan(halve, start, length=50)
         s = fixed._solve(low.astype(complex)).real
         exact = self._variable(s)  # stationary at the edge, unless the edge is hard
         value = (low + high) / 2
         usable = jnp.abs(jax.lax.stop_gradient(exact) - value) < 1e-6 * (top - floor)
         return jnp.where(usable, exact, value + self.shift[-1] - floor)
+
+    def _mean(self):
+        """Mean of the continuous part: inside the bulk, wherever that lies."""
+        mean = jnp.ones(())
+        for k in range(self.variance.shape[0]):
+            excess = self.variance[k] / self.scale[k] * self.aspect[k] * mean
+            mean = self.shift[k] + excess
+        return self.shift[-1] + excess / (1 - self.atom())
+
+    def bound(self) -> Float[Array, ""]:
+        """No eigenvalue is larger."""
+        bound = jnp.ones(())
+        for k in range(self.variance.shape[0]):
+            norm = self.variance[k] / self.scale[k] * (1 + jnp.sqrt(self.aspect[k])) ** 2
+            bound = self.shift[k] + norm * bound
+        return bound
 
     def edges(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """Lower and upper edge of the continuous part."""
@@ -108,6 +133,19 @@ class NestedProducts(eqx.Module):
         """Density of the continuous part."""
         return jnp.maximum(-self.stieltjes(jnp.asarray(x, float)).imag / jnp.pi, 0.0)
 
+    def mass(self, nodes: int = 256) -> Float[Array, ""]:
+        """Density integrated between the edges, and the atom: 1 unless part was not resolved.
+
+        In the root of the eigenvalues that makes a hard edge smooth, at Chebyshev nodes, which are
+        dense at square roots.
+        """
+        power, floor = self.variance.shape[0] + 1, self.shift[-1]
+        low, high = ((edge - floor) ** (1 / power) for edge in self.edges())
+        angle = (jnp.arange(nodes) + 0.5) * jnp.pi / nodes
+        y = (low + high) / 2 - (high - low) / 2 * jnp.cos(angle)
+        speed = power * y ** (power - 1) * (high - low) / 2 * jnp.sin(angle)
+        return self.atom() + jnp.pi * jnp.mean(self.density(floor + y**power) * speed)
+
     def scaled(self, factor: ArrayLike) -> "NestedProducts":
         """The law of factor × eigenvalue (factor positive)."""
         last = jnp.arange(self.scale.shape[0]) == self.scale.shape[0] - 1
@@ -124,8 +162,9 @@ class NestedProducts(eqx.Module):
     def _solve(self, z: Complex[Array, ""]) -> Complex[Array, ""]:
         """Parameter of a point of the closed upper half plane, by continuation from far above."""
         slope = jnp.prod(self.variance / self.scale)
-        size = 10 * (1 + jnp.abs(z) + jnp.sum(self.shift) + slope * jnp.prod(1 + self.aspect))
-        heights = jnp.concatenate([size * jnp.geomspace(1.0, 1e-6, 40), jnp.zeros(1)])
+        size = 10 * (jnp.abs(z) + self.bound())  # every scale is one of the law, none is absolute
+        least = jnp.clip(1e-3 * jnp.abs(z - self.shift[-1]) / size, 1e-14, 1e-6)
+        heights = jnp.append(size * least ** jnp.linspace(0.0, 1.0, 60), 0.0)
 
         def newton(s, target):
             w, move = jax.jvp(self._variable, (s,), (jnp.ones_like(s),))

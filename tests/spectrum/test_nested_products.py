@@ -73,3 +73,50 @@ def test_edges_and_density_differentiate():
         h, here = 1e-4, 0.6
         expected = (function(here + h) - function(here - h)) / (2 * h)
         np.testing.assert_allclose(jax.grad(function)(here), expected, rtol=1e-5)
+
+
+def random_laws(products, number, seed):
+    """Small and large variances, extreme ratios; with and without shifts, some of several bulks."""
+    rng = np.random.default_rng(seed)
+    shape = (number, products)
+    variance = 10 ** rng.uniform(-4, 1, (number, 1)) * np.ones(shape)
+    aspect = 10 ** rng.uniform(-1.3, 1.3, shape)
+    scale = 10 ** rng.uniform(-1, 1, shape)
+    size = np.prod(variance, 1, keepdims=True) ** rng.uniform(0, 1, (number, 1))
+    shift = 10 ** rng.uniform(-2, 1, shape) * size
+    shift[::4, -1] = 0
+    shift[1::4] = 0
+    return jnp.stack([variance, aspect, scale, shift], 1)  # (number, 4, products)
+
+
+@pytest.mark.parametrize("products", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_mass_of_random_laws_is_one(products):
+    laws = random_laws(products, 24, 1)
+    mass = jax.jit(lambda laws: jax.lax.map(lambda x: NestedProducts(*x).mass(), laws))(laws)
+    np.testing.assert_allclose(mass, 1.0, atol=1e-3)
+
+
+def test_a_narrow_bulk_far_from_zero_has_both_edges():
+    """Marchenko-Pastur: (sqrt(c) -+ 1)^2, whatever the ratio and the variance."""
+    for aspect in (100.0, 1e4):
+        law = NestedProducts(1e-4 * ONE, aspect * ONE, ONE, 0 * ONE)
+        low, high = law.edges()
+        np.testing.assert_allclose(low, 1e-4 * (np.sqrt(aspect) - 1) ** 2, rtol=1e-9)
+        np.testing.assert_allclose(high, 1e-4 * (np.sqrt(aspect) + 1) ** 2, rtol=1e-9)
+
+
+def test_eigenvalues_are_counted_layer_by_layer():
+    """The atom is the kernel of the outer factor: a shift between them fills the inner one's."""
+    aspect = jnp.array([0.5, 0.8])
+    for inner_shift, atom in ((0.0, 1 - 0.8 * 0.5), (0.3, 1 - 0.8)):
+        law = NestedProducts(jnp.ones(2), aspect, jnp.ones(2), jnp.array([inner_shift, 0.0]))
+        np.testing.assert_allclose(law.atom(), atom, rtol=1e-12)
+
+
+def test_a_hard_edge_moves_with_its_shift():
+    """Square: the density diverges at the shift itself, where no fold of the curve is."""
+    edge, slope = jax.value_and_grad(
+        lambda shift: NestedProducts(jnp.ones(2), jnp.ones(2), jnp.ones(2), shift).bottom()
+    )(jnp.array([0.0, 0.4]))
+    np.testing.assert_allclose(edge, 0.4, atol=1e-6)
+    np.testing.assert_allclose(slope[1], 1.0, rtol=1e-6)
