@@ -133,7 +133,7 @@ class NestedProducts(eqx.Module):
         """Density of the continuous part."""
         return jnp.maximum(-self.stieltjes(jnp.asarray(x, float)).imag / jnp.pi, 0.0)
 
-    def mass(self, nodes: int = 256) -> Float[Array, ""]:
+    def mass(self, nodes: int = 1024) -> Float[Array, ""]:
         """Density integrated between the edges, and the atom: 1 unless part was not resolved.
 
         In the root of the eigenvalues that makes a hard edge smooth, at Chebyshev nodes, which are
