@@ -13,6 +13,7 @@ from spectrum.helpers import (
 )
 
 import spectrax as sx
+from spectrax.spectrum.chain import nodes_needed
 
 LAWS = [sx.MarchenkoPastur(0.3), sx.MarchenkoPastur(1.0, 1.3), sx.MarchenkoPastur(2.5, 0.7)]
 SIGNS = pytest.mark.parametrize("sign", [-1, 1])
@@ -112,3 +113,16 @@ def test_trace_response_differentiates_and_maps():
     mapped, h = jax.jit(jax.vmap(response)), 1e-5
     values = mapped(*jnp.array([[0.8 + h, 0.8 - h, 0.8, 0.8], [1.1, 1.1, 1.1 + h, 1.1 - h]]))
     np.testing.assert_allclose(slopes, (values[::2] - values[1::2]) / (2 * h), rtol=1e-7)
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-5])
+def test_number_of_nodes_is_the_smallest_below_the_bound(tolerance):
+    """The tail by the whole, e^x = I_0 + 2 sum of I_d, minus the head; half width 2."""
+    for time in (0.5, 3.0):
+        x = 2 * time
+        n = nodes_needed(sx.MarchenkoPastur(1.0), time, tolerance=tolerance)
+        bound = [
+            2 * (1 - np.exp(-x) * (iv(0, x) + 2 * iv(np.arange(1, 2 * k), x).sum()))
+            for k in (n - 1, n)
+        ]
+        assert bound[1] <= tolerance < bound[0]

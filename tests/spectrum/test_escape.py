@@ -279,3 +279,19 @@ def test_escape_over_widths_of_the_theory_page(parameterization, first, times):
     found = escape(jnp.array([1.0, 2.0, 4.0, 8.0, 32.0]))
     np.testing.assert_allclose(found, times, atol=0.006)
     np.testing.assert_array_equal(np.ceil(found), first)
+
+
+def test_idle_steps_delay_the_escape_by_as_many():
+    """Also across the steps that are searched together."""
+    T = 20
+    t, s = np.arange(T + 1)[:, None], np.arange(T)
+    ones, zeros = jnp.ones((T, T)), jnp.zeros((T, T))
+
+    @jax.jit
+    def time(coordinates):
+        return escape_time_of(TrainedWeights(ones, ones, zeros, zeros, coordinates, 1.0, 1.0))
+
+    for idle in (0, 14, 15, 16, 17):
+        spikes = np.where((s >= idle) & (s < t), 0.8, 0.0)
+        found = time(jnp.asarray(np.hstack([np.ones((T + 1, 1)), spikes])))
+        np.testing.assert_allclose(found, idle + 1.1875, rtol=1e-9)

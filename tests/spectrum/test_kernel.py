@@ -151,3 +151,14 @@ def test_bad_requests():
         sx.ntk_path(solution, kernel="test")
     with pytest.raises(ValueError, match="`solution` must have one class, got 2"):
         sx.ntk_law(solved(1, 3, 0.1, 4.0, num_classes=2), 1)
+
+
+def test_decay_shrinks_the_bulk_of_the_kernel_by_its_square():
+    """Depth 1: G + (1 - decay)^(2 t) × Marchenko-Pastur / nu."""
+    nu, decay, steps = 2.0, 0.1, 4
+    solution = solved(1, steps, 0.1, 1.0, nu=nu, weight_decay=decay)
+    law = sx.ntk_law(solution, steps - 1)
+    shrunk = (1 - decay) ** (2 * (steps - 1))
+    np.testing.assert_allclose(
+        law.top() - law.shift[0], shrunk * (1 + nu**0.5) ** 2 / nu, rtol=1e-9
+    )

@@ -177,3 +177,21 @@ def test_bad_requests():
             sx.one_step_outputs(**({"nu": 1.0, "omega": 1.0, "kappa0": 1.0} | options))
     with pytest.raises(ValueError, match="`layer` must be an integer from 0 to 1, got 2"):
         sx.one_step_multilayer(2, 2, 1.0, 1.0, 1.0)
+
+
+def test_no_sampled_eigenvalue_exceeds_the_bound():
+    """Fewer neurons than outputs: the readout's norm counts outputs per neuron."""
+    law = sx.one_step_outputs(0.1, 1.0, 1.0, 0.0, sx.ntk)
+    W = np.asarray(law.sample(300, key=jax.random.key(0)))
+    assert 0.25 * law.bound() < np.linalg.norm(W, 2) ** 2 < law.bound()
+
+
+def test_own_output_is_divided_by_the_multiplier_of_this_width():
+    """gamma = gamma0 nu^a and eta gamma = kappa0 nu^(a + b), stated at nu = 1."""
+    nu, gamma0, kappa0 = 3.0, 1.3, 0.4
+    for a, b in ((0.5, 0.0), (0.0, 0.5), (0.25, -1.0)):
+        law = sx.one_step_outputs(nu, 0.75, kappa0, 1.0, sx.Parameterization(a, b), gamma0=gamma0)
+        same = sx.one_step_outputs(
+            nu, 0.75, kappa0 * nu ** (a + b), 1.0, sx.ntk, gamma0=gamma0 * nu**a
+        )
+        np.testing.assert_allclose(law.coefficients, same.coefficients, rtol=1e-12)

@@ -183,3 +183,25 @@ def test_real_numbers_inside_the_bulk_are_refused():
     with pytest.raises(ValueError, match=r"`z` must lie off the bulk or be complex .* got 2.0"):
         sx.dyson(law, jnp.array([10.0, 2.0]))
     assert sx.dyson(law, 10.0).physical and sx.dyson(law, 2.0 + 0j).stieltjes.imag < 0
+
+
+def test_bound_of_one_matrix_is_its_norm():
+    for aspect in (0.1, 1.0, 10.0):
+        bound = sx.product_law(aspect, sigma=1.3).bound()
+        np.testing.assert_allclose(bound, 1.69 * (1 + aspect**0.5) ** 2, rtol=1e-12)
+
+
+def test_parts_of_the_probe_count_by_their_size():
+    """The mean of the eigenvalues is aspect × mean of the population."""
+    law = sx.population_law([1.0, 20.0], [0.8, 0.2], 8.0)
+    np.testing.assert_allclose(law.moment(1, nodes=16), 8 * (0.8 + 0.2 * 20), rtol=1e-3)
+
+
+def test_samples_of_a_scaled_law_are_scaled():
+    """A law of WᵀW scales W by the root, a law of A scales A."""
+    key = jax.random.key(0)
+    gram = residual_network()
+    symmetric = dataclasses.replace(gram, output=None)
+    for law, factor in ((gram, 2.0), (symmetric, 4.0)):
+        scaled = law.scaled(4.0).sample(20, key=key)
+        np.testing.assert_allclose(scaled, factor * law.sample(20, key=key), rtol=1e-12)
