@@ -89,7 +89,7 @@ class AbstractDysonLaw(eqx.Module):
         """
         heights = self.bound() * self.scale * jnp.array([1e-7, 1e-9])
         near, nearer = -heights * self.stieltjes(1j * heights).imag
-        return jnp.where(nearer > 0.99 * near, nearer, 0.0)
+        return jnp.where(nearer > 0.9 * near, nearer, 0.0)
 
     def scaled(self, factor: ArrayLike) -> "AbstractDysonLaw":
         """The law of factor × eigenvalue (factor positive)."""

@@ -10,7 +10,10 @@ from spectrum.test_pencil import complex_of
 
 import spectrax as sx
 from spectrax.spectrum.cumulative import cumulative
+from spectrax.spectrum.outputs import OneStepOutputs
 from spectrax.spectrum.pencil import Pencil
+
+ONE = jnp.ones(())
 
 
 @pytest.mark.slow
@@ -195,3 +198,15 @@ def test_own_output_is_divided_by_the_multiplier_of_this_width():
             nu, 0.75, kappa0 * nu ** (a + b), 1.0, sx.ntk, gamma0=gamma0 * nu**a
         )
         np.testing.assert_allclose(law.coefficients, same.coefficients, rtol=1e-12)
+
+
+def test_nearly_square_weights_keep_their_atom():
+    """Marchenko-Pastur close to ratio 1: 1 - nu; none at a hard edge, of one matrix or of two."""
+
+    @jax.jit
+    def atom(nu, kappa, sigma):
+        return OneStepOutputs(nu, ONE, kappa, sigma, ONE).atom()
+
+    for nu in (0.99, 0.999):
+        np.testing.assert_allclose(atom(nu, 0.0, 1.0), 1 - nu, rtol=1e-4)
+    assert atom(1.0, 0.0, 1.0) == 0 and atom(1.0, 1.0, 0.0) == 0

@@ -16,6 +16,7 @@ from spectrum.helpers import (
 )
 
 import spectrax as sx
+from spectrax.spectrum.projected import _injected
 
 ASYMMETRIC, SYMMETRIC = spikes_of(COUPLED[1]), tanh_symmetric()[0]
 BOTH = pytest.mark.parametrize("spikes", [ASYMMETRIC, SYMMETRIC], ids=["coupled", "symmetric"])
@@ -131,3 +132,13 @@ def test_one_classical_spike_has_its_closed_form():
     np.testing.assert_allclose(response.values[0], 1.0, rtol=1e-12)
     residue = response.values[1] * np.exp(-20.0 * sx.location(2.0, 0.5))
     np.testing.assert_allclose(residue, sx.overlaps(spikes)[0], rtol=1e-6)
+
+
+def test_a_vector_in_the_oldest_field_responds_to_nothing():
+    """Responses are causal: row is when, column is to what."""
+    C, R = jnp.eye(3), jnp.tril(jnp.arange(1.0, 10.0).reshape(3, 3), -1)
+    oldest = jnp.eye(3)[:, :1]
+    spikes = sx.SymmetricSpikes(C, R, R, 1.0)
+    np.testing.assert_array_equal(_injected(spikes, oldest)[1], 0)
+    newest = _injected(spikes, jnp.eye(3)[:, 2:])[1]
+    np.testing.assert_array_equal(newest[:2, 0], R[2, :2])
