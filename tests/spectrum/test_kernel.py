@@ -162,3 +162,16 @@ def test_decay_shrinks_the_bulk_of_the_kernel_by_its_square():
     np.testing.assert_allclose(
         law.top() - law.shift[0], shrunk * (1 + nu**0.5) ** 2 / nu, rtol=1e-9
     )
+
+
+def test_coefficients_settle_at_the_end_of_their_quietest_stretch():
+    """Four equal ones, found by three changes: what they were before does not count."""
+    a = jnp.array([1.0, 4.0, 2.0, 3.0, 3.0 + 4e-9, 3.0 + 5e-9, 3.0 + 5.1e-9, 9.0, 1.0, 5.0])
+    settled_a, _ = settled(a, jnp.ones(10))
+    np.testing.assert_allclose(settled_a[-1], 3.0 + 5.1e-9, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_without_learning_the_sharpness_of_two_classes_is_that_of_one():
+    one, two = (sx.ntk_top(solved(2, 4, 1e-6, 0.5, nu=2.0, num_classes=c), 3) for c in (1, 2))
+    np.testing.assert_allclose(two, one, rtol=1e-3)
