@@ -11,6 +11,7 @@ from spectrax.spectrum.linear import solve
 HIGH, LOW = 30.0, 1e-7  # first height over the axis in units of the bound, last in those of z
 FACTOR = 1.5  # between heights
 PLAIN, STEPS, LAST = 100, 2, 8  # plain iterations; Newton steps at each height, at the end
+CLOSE, FINEST = 1e-2, 1.01  # last Newton step, relative, and factor from which all is accepted
 BATCH = 128  # points solved side by side
 
 
@@ -28,25 +29,35 @@ def descend(law, z):
     linearised = law.linearised()
 
     def newton(g, z, steps):
-        def step(_, g):
+        def step(_, state):
+            g = state[0]
             T, jacobian = linearised(g, z)
             new = g - solve(jacobian, g - T)
-            return jnp.where(jnp.isfinite(new).all(), new, g)
+            return jnp.where(jnp.isfinite(new).all(), new, g), g
 
-        return jax.lax.fori_loop(0, steps, step, g)
+        return jax.lax.fori_loop(0, steps, step, (g, g))
 
     def lower(state):
-        g, above, height = state
+        g, above, height, factor, before = state
         # Close to an atom or a divergence solutions go as powers of the height, which two steps of
         # Newton's method would not follow: start from the next term of a geometric sequence.
         ratio = g / jnp.where(above == 0, 1.0, above)
-        guess = jnp.where((above != 0) & (jnp.abs(ratio - 1) < 1), g * ratio, g)
-        return newton(guess, z + 1j * height, STEPS), g, height / FACTOR
+        near = (above != 0) & (jnp.abs(ratio - 1) < 1)
+        power = jnp.log(factor) / jnp.log(before)
+        guess = g * jnp.exp(power * jnp.log(jnp.where(near, ratio, 1.0)))
+        new, last = newton(guess, z + 1j * height / factor, STEPS)
+        small = 1e-6 * jnp.max(jnp.abs(new))
+        arrived = (jnp.abs(new - last) <= CLOSE * (jnp.abs(new) + small)).all()
+        fine = (arrived & (law.transform(new).imag <= 0)) | (factor < FINEST)
+        gone = new, g, height / factor, jnp.minimum(factor**2, FACTOR), factor
+        back = g, above, height, jnp.sqrt(factor), before  # too far: another branch is near
+        return jax.tree.map(lambda a, b: jnp.where(fine, a, b), gone, back)
 
     def go_on(state):
         return (low < state[2]) & (state[2] < jnp.inf)
 
     start = jnp.zeros(law.size, complex)
     g = jax.lax.fori_loop(0, PLAIN, lambda _, g: law.update(g, z + 1j * high), start)
-    g, _, _ = jax.lax.while_loop(go_on, lower, (g, g, high))
-    return newton(g, z, LAST)
+    factor = jnp.full_like(high, FACTOR)
+    g = jax.lax.while_loop(go_on, lower, (g, g, high, factor, factor))[0]
+    return newton(g, z, LAST)[0]

@@ -87,7 +87,7 @@ class AbstractDysonLaw(eqx.Module):
         Atoms elsewhere, such as the eigenvalue 1 of an identity plus a product of low rank, are the
         mass that zero and the continuous part leave.
         """
-        heights = self.bound() * self.scale * jnp.array([1e-7, 1e-9])
+        heights = self.bound() * self.scale * jnp.array([1e-10, 1e-12])
         near, nearer = -heights * self.stieltjes(1j * heights).imag
         return jnp.where(nearer > 0.9 * near, nearer, 0.0)
 

@@ -153,6 +153,48 @@ def test_fields_of_the_options():
         assert len(sx.one_step_outputs(1.5, 0.75, 0.4, **options).spaces) == fields
 
 
+def untrained(num, seed):
+    """Laws of no step with nu near 1: Marchenko-Pastur, ratio, variance and squares of edges."""
+    rng = np.random.default_rng(seed)
+    nu = 1 + rng.choice([-1, 1], num) * 10 ** rng.uniform(-3.5, -0.2, num)
+    variance = 10 ** rng.uniform(-4, 4, num)
+    return nu, variance, variance * (1 - nu**0.5) ** 2, variance * (1 + nu**0.5) ** 2
+
+
+def test_next_to_the_atom_the_resolvent_is_exact():
+    """In the gap between the atom at zero and the bulk, and on both; no step: Marchenko-Pastur."""
+
+    def observed(nu, variance, x):
+        law = OneStepOutputs(nu, jnp.ones(()), 0 * nu, jnp.sqrt(variance), jnp.ones(()))
+        return law.stieltjes(x), law.atom()
+
+    nu, variance, low, high = untrained(10, seed=0)
+    share = np.random.default_rng(1).uniform(size=(100, 1))
+    x = np.exp(np.log(low) - 4 + share * (np.log(high / low) + 4.5)).T
+    S, atom = jax.jit(lambda *args: jax.lax.map(lambda a: observed(*a), args))(nu, variance, x)
+    a, b, v, n = (e[:, None] for e in (low, high, variance, nu))
+    root = np.sqrt(np.abs((x - a) * (x - b)))
+    root = np.where(x > b, root, np.where(x < a, -root, 1j * root))
+    np.testing.assert_allclose(S, (x + v * (1 - n) - root) / (2 * v * x), rtol=1e-8)
+    np.testing.assert_allclose(atom, np.maximum(0.0, 1 - nu), atol=1e-8)
+
+
+@pytest.mark.slow
+def test_lower_edges_near_the_square_case():
+    """Not zero: as close as 2.5e-7 of the bulk."""
+    nu, variance, low, high = untrained(10, seed=2)
+    nu[:2], variance[:2] = (0.99, 0.999), 1.0
+    low[:2], high[:2] = (1 - nu[:2] ** 0.5) ** 2, (1 + nu[:2] ** 0.5) ** 2
+
+    def edges(args):
+        nu, variance = args
+        law = OneStepOutputs(nu, jnp.ones(()), 0 * nu, jnp.sqrt(variance), jnp.ones(()))
+        return jnp.stack(law.edges())
+
+    found = jax.jit(lambda *args: jax.lax.map(edges, args))(nu, variance)
+    np.testing.assert_allclose(found, np.stack([low, high], axis=1), rtol=1e-7)
+
+
 def test_without_initial_weights_it_is_a_product_of_two():
     law = sx.one_step_outputs(1.0, 1.0, 1.0, 0.0)
     np.testing.assert_allclose(law.edges()[1], 27 / 4, rtol=1e-9)
