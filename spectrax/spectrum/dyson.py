@@ -89,7 +89,7 @@ class AbstractDysonLaw(eqx.Module):
         """
         heights = self.bound() * self.scale * jnp.array([1e-10, 1e-12])
         near, nearer = -heights * self.stieltjes(1j * heights).imag
-        return jnp.where(nearer > 0.9 * near, nearer, 0.0)
+        return jnp.where(nearer > 0.9 * jnp.abs(near), nearer, 0.0)  # rounding may be negative
 
     def scaled(self, factor: ArrayLike) -> "AbstractDysonLaw":
         """The law of factor × eigenvalue (factor positive)."""
