@@ -73,6 +73,7 @@ class Cumulative:
             middle, half = _middle(interval, power)
             u = np.clip(x, *interval) ** (1 / power)
             theta = np.arccos(np.clip((middle - u) / half, -1.0, 1.0))
+            theta = np.where(x <= interval[0], 0.0, theta)  # no rounding where there is nothing
             speed = power * points ** (1 - 1 / power) * half * np.sin(_angles(len(points)))
             c = dct(density * speed, norm="forward", type=2)
             total += c[0] * theta + np.sin(theta[..., None] * k) @ (2 * c[1:] / k)
