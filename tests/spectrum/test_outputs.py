@@ -158,6 +158,7 @@ def untrained(num, seed):
     rng = np.random.default_rng(seed)
     nu = 1 + rng.choice([-1, 1], num) * 10 ** rng.uniform(-3.5, -0.2, num)
     variance = 10 ** rng.uniform(-4, 4, num)
+    nu[:2], variance[:2] = (0.99, 0.999), 1.0
     return nu, variance, variance * (1 - nu**0.5) ** 2, variance * (1 + nu**0.5) ** 2
 
 
@@ -183,8 +184,6 @@ def test_next_to_the_atom_the_resolvent_is_exact():
 def test_lower_edges_near_the_square_case():
     """Not zero: as close as 2.5e-7 of the bulk."""
     nu, variance, low, high = untrained(10, seed=2)
-    nu[:2], variance[:2] = (0.99, 0.999), 1.0
-    low[:2], high[:2] = (1 - nu[:2] ** 0.5) ** 2, (1 + nu[:2] ** 0.5) ** 2
 
     def edges(args):
         nu, variance = args
