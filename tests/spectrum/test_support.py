@@ -1,0 +1,31 @@
+"""Where laws have their eigenvalues: edges that are no folds, and folds next to them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import spectrax as sx
+from spectrax.spectrum.outputs import OneStepOutputs
+
+
+@pytest.mark.slow
+def test_intervals_are_continuous_where_the_lowest_edge_gets_hard():
+    """Two bands; at nu = 1.0001 the lowest edge is too near to zero for a fold to be solved."""
+
+    def intervals(nu):
+        one = jnp.ones(())
+        return OneStepOutputs(nu, 0.1 * one, 3.0 * one, one, one).support(2)
+
+    near, square = jax.jit(lambda nu: jax.lax.map(intervals, nu))(jnp.array([1.0001, 1.0]))
+    np.testing.assert_allclose(near, square, rtol=1e-3, atol=1e-6)
+    assert 0 <= near[0, 0] < near[0, 1] < near[1, 0] < near[1, 1] < 30
+
+
+@pytest.mark.slow
+def test_a_hard_edge_away_from_zero():
+    """One plus a square Marchenko-Pastur law: from 1, where the density diverges, to 5."""
+    spaces = sx.Spaces(N=1.0)
+    X, v = spaces.gaussian("N", "N"), spaces.vector("N")
+    law = sx.Pencil.symmetric(v, v + X.T @ (X @ v))
+    np.testing.assert_allclose(law.edges(), [1.0, 5.0], atol=1e-3)
