@@ -199,16 +199,30 @@ def test_classes_with_correlated_teachers():
     assert path[6, 0] > 1.05 * path[6, 1] > 0
 
 
-@pytest.mark.slow
 def test_class_copies_have_the_strength_and_derivative_of_a_single_class():
     single, copies = (training(num_steps=6, num_classes=c) for c in (1, 2))
     path, pair = strength_path(single, 1), strength_path(copies, 2)
     np.testing.assert_allclose(pair[6], path[6, 0], rtol=1e-9)
     one = jax.jit(jax.grad(lambda w: strength_path(w, 1)[6, 0]))(single)
-    two = jax.jit(jax.grad(lambda w: strength_path(w, 2)[6, 0]))(copies)
-    summed = two.Ce.reshape(6, 2, 6, 2).trace(axis1=1, axis2=3)  # the same change in both copies
-    np.testing.assert_allclose(summed, one.Ce, rtol=1e-7, atol=1e-10)
-    np.testing.assert_allclose(two.coordinates, one.coordinates, rtol=1e-7, atol=1e-10)
+    for count in (1, 2):  # asked for one, its equal counts as well
+        two = jax.jit(jax.grad(lambda w, num=count: strength_path(w, num)[6, 0]))(copies)
+        for c in (0, 1):  # each copy moves their mean by half
+            of_copy = two.Ce.reshape(6, 2, 6, 2)[:, c, :, c]
+            np.testing.assert_allclose(of_copy, one.Ce / 2, rtol=1e-7, atol=1e-10)
+        np.testing.assert_allclose(two.coordinates, one.coordinates, rtol=1e-7, atol=1e-10)
+
+
+def test_the_last_steps_of_two_classes_have_all_their_fields():
+    """More fields than steps, next to the size at which fields are compressed."""
+    weights = training(num_steps=20, num_classes=2, teacher_gram=((1.0, 0.4), (0.4, 1.0)))
+    grow = weights.coordinates * jnp.linspace(0.5, 1.0, 21)  # of newest and oldest alike
+
+    def along(t):
+        return with_coordinates(weights, weights.coordinates + t * grow)
+
+    slope = jax.jvp(lambda t: strengths_at(along(t), jnp.array([18]))[0][0, 0], (0.0,), (1.0,))[1]
+    low, high = (exact_strengths(along(t), 18)[0] for t in (-1e-6, 1e-6))
+    np.testing.assert_allclose(slope, (high - low) / 2e-6, rtol=1e-6)
 
 
 def test_a_diverged_element_spoils_no_batch():

@@ -88,6 +88,12 @@ def test_an_outlier_below_the_bulk_is_the_last_to_decay():
     np.testing.assert_allclose(response.growth_rates()[0], -z, rtol=1e-4)
 
 
+def test_overlaps_of_a_symmetric_matrix_are_symmetric():
+    assert np.abs(SYMMETRIC.R - SYMMETRIC.R.T).max() > 0.01
+    values = sx.projected_probe(SYMMETRIC, jnp.array([1.0, 2.0])).values
+    np.testing.assert_allclose(values, values.mT, rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.slow
 def test_a_constant_source_adds_up_what_the_probe_does():
     coefficients, time = jnp.array([[0.5], [1.0]]), 1.7
