@@ -138,3 +138,11 @@ def test_bad_arguments_are_refused(change, sentence):
     options = {"size": 10, "num_seeds": 2} | change
     with pytest.raises(ValueError, match=sentence):
         sx.simulate(model, options.pop("size"), key=jax.random.key(0), **options)
+
+
+def test_losses_are_means_over_classes():
+    """At rest the error of a class is its label: teachers of norms 1 and 3, rarely guessed."""
+    options = BASE | {"gamma0": 100.0, "eta": 0.0, "num_classes": 2}
+    model = sx.DeepLinear(1, 1, teacher_gram=np.diag([1.0, 3.0]), **options)
+    ensemble = sx.simulate(model, 64, key=jax.random.key(0), num_seeds=4, spectrum_steps=(1,))
+    np.testing.assert_allclose(ensemble.test_loss.mean[0], 2.0, rtol=0.3)
