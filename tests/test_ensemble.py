@@ -60,6 +60,7 @@ def test_networks_follow_the_theory_within_four_standard_errors(name):
     assert 0.3 < shrink < 0.75, f"standard errors shrink by {shrink:.2f}"
 
 
+@pytest.mark.slow
 def test_ensemble_has_the_attributes_of_a_solution():
     _, ensemble = compared("one hidden layer", 250, 10)
     assert ensemble.test_loss.mean.shape == ensemble.test_loss.stderr.shape == (12,)

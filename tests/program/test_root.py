@@ -21,6 +21,7 @@ def curve(kind, p):
     return jnp.outer(v, v) + (jnp.outer(w, w) if kind == "singular" else 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["equal", "singular", "rank one"])
 def test_derivatives_at_degenerate_matrices(kind):
     def value(p):

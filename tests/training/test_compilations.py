@@ -55,6 +55,7 @@ def test_a_wide_network_is_made_and_solved_without_compiling_again(plans):
     assert first != second
 
 
+@pytest.mark.slow
 def test_other_structures_have_other_plans():
     """What is static, and the shapes of arrays; not what they hold."""
     same = [linear(), linear(0.5), linear(np.linspace(0.1, 0.2, 6))]

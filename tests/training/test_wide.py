@@ -87,6 +87,7 @@ def test_derivatives_of_every_neuron_give_the_same_network():
         assert np.abs((theirs.mean(0) - ours) / stderr).max() < 5
 
 
+@pytest.mark.slow
 def test_kinks_need_steins_lemma():
     """ReLU: derivatives, which lose the kink, give losses .036 .024 .030 instead."""
     solution = solved(2, 12, 16384, eta=0.4, gamma0=4.0, activation="relu", **RELU)
@@ -194,6 +195,7 @@ def test_identity_is_the_wide_deep_linear_network():
     assert np.abs(z).max() < 4
 
 
+@pytest.mark.slow
 def test_symmetries_of_the_samples(reference):
     """Permuted samples are permuted outputs; a sample given twice counts twice."""
     base = {"eta": 0.3, "gamma0": 2.0}

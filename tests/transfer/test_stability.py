@@ -146,6 +146,7 @@ def test_gradient_descent_stops_converging_at_the_predicted_rate(options, tolera
     assert not above[-1] < 0.1 * above[50]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gamma0", [1e-3, 1e2, 1e4])
 def test_very_lazy_and_very_rich_networks_have_an_edge(gamma0):
     """A little above it the sharpness is 1e90 or infinite; a little below, all is stable."""
