@@ -47,11 +47,12 @@ def test_one_hidden_layer_reaches_mup_too():
 @pytest.mark.parametrize("observable", ["escape_time", "sharpness", "optimal_lr"])
 def test_other_observables_stop_depending_on_width(observable):
     """One number for each of two widths fixes a curve of exponents, not a point."""
-    start = (0.45, 0.05)
+    # Optimal rates hardly depend on width at the first start, by chance: 4e-6.
+    start = (0.3, 0.2) if observable == "optimal_lr" else (0.45, 0.05)
     fit = sx.fit_parameterization(
         MODEL, [8.0, 64.0], start=start, observable=observable, num_iterations=40
     )
-    assert fit.spread < 0.01 * fit.spreads[0]
+    assert fit.spread < 0.01 * fit.spreads[0] and fit.spreads[0] > 1e-4
     at = fit.parameterization
     values = [
         OBSERVABLES[observable](
