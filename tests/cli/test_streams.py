@@ -134,9 +134,11 @@ def test_a_user_without_home_compiles_anew(monkeypatch):
 
     monkeypatch.setattr(pathlib.Path, "home", classmethod(unknown))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(type(jax.config), "update", lambda *_: None)
+    kept = []
+    monkeypatch.setattr(type(jax.config), "update", lambda _, *choice: kept.append(choice))
     monkeypatch.setattr(type(jax.config), "jax_compilation_cache_dir", None)
     session._keep_compiled_code()
+    assert kept == []
 
 
 def test_no_error_stream_shows_no_bar(monkeypatch):
