@@ -8,9 +8,10 @@ import numpy as np
 
 import spectrax
 from spectrax.spectrum.cumulative import Cumulative, cumulative
+from spectrax.spectrum.mass import RESULTS
 
 ROUNDED = ("nu", "omega", "samples")  # relative dimensions
-RESIDUAL, MASS = 1e-6, 1e-2  # what a resolved law keeps to
+RESIDUAL = 1e-6  # what a resolved law keeps to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Report:
     @property
     def resolved(self) -> bool:
         """Whether the equations hold and nothing is missing."""
-        return bool(self.law.residual < RESIDUAL and abs(self.law.mass - 1) < MASS)
+        return bool(self.law.residual < RESIDUAL and self.law.result == RESULTS.resolved)
 
     def summary(self) -> dict:
         """Results for the JSON sidecar."""

@@ -1,8 +1,11 @@
 """Spectra of weights and kernels over time."""
 
+import warnings
+
 import numpy as np
 
 from spectrax.plotting.style import EDGE, compress_axis, finite, widen
+from spectrax.spectrum.mass import TOLERANCE
 
 
 def spectrum(
@@ -20,7 +23,8 @@ def spectrum(
 
     Args:
         ax: axes to draw on.
-        law: bulk law with `.density(x)` and `.edges()`, for example `MarchenkoPastur`.
+        law: bulk law with `.density(x)` and `.edges()`, for example `MarchenkoPastur`; one that is
+            not resolved (`.result()`) is drawn dotted, with a warning that gives its mass.
         outliers: eigenvalues outside the bulk, shape (count,), or an object with `.location` and
             `.escaped`; absent ones (not escaped, or not finite) are not drawn.
         histogram: eigenvalues of a matrix to lay under the law, shape (n,).
@@ -45,13 +49,25 @@ def spectrum(
     # Sine-spaced points resolve the square roots at both edges; the edges themselves can diverge.
     x = low + (high - low) * np.sin(np.linspace(0.0, np.pi / 2, 402)[1:-1]) ** 2
     look = {"histogram": histogram, "weights": weights, "bins": bins, "color": color}
+    before = len(ax.lines)
     density(ax, x[None], finite(law.density(x))[None], [[low, high]], **look, label=label)
+    if _unresolved(law):
+        ax.lines[before].set_linestyle(":")
     if found.size:
         # A short tick from below, in units of the axes' height: outliers carry no mass.
         look = {"color": color, "lw": 2 if found.size < 20 else 0.8, "zorder": 4}
         ax.vlines(found, 0.0, 0.12, transform=ax.get_xaxis_transform(), **look)
     compress_axis(ax, "x", found, high)
     return ax
+
+
+def _unresolved(law) -> bool:
+    """Whether a law is known to miss part of its mass; says so."""
+    mass = float(law.mass()) if hasattr(law, "mass") else 1.0
+    if abs(mass - 1) <= TOLERANCE:
+        return False
+    warnings.warn(f"The law drawn is not resolved: its mass is {mass:.4g}, not 1.", stacklevel=3)
+    return True
 
 
 def density(

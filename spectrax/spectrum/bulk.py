@@ -6,6 +6,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Inexact
 
 from spectrax import _check, _show
+from spectrax.spectrum.mass import RESULTS, result_of
 
 
 class MarchenkoPastur(eqx.Module):
@@ -46,6 +47,14 @@ class MarchenkoPastur(eqx.Module):
     def atom(self) -> Float[Array, "..."]:
         r"""Mass $\max(0, 1 - \alpha)$ of the eigenvalue zero."""
         return jnp.maximum(0.0, 1.0 - self.aspect)
+
+    def mass(self) -> Float[Array, "..."]:
+        """One: density and atom in closed form."""
+        return jnp.ones(jnp.broadcast_shapes(self.aspect.shape, self.sigma.shape))
+
+    def result(self) -> RESULTS:
+        """`RESULTS.resolved`, in closed form."""
+        return result_of(self.mass())
 
     def density(self, x: ArrayLike) -> Float[Array, "..."]:
         r"""Density $\sqrt{(\lambda_+ - x)(x - \lambda_-)} / (2\pi\sigma^2 x)$, zero off the bulk.
@@ -124,6 +133,14 @@ class Semicircle(eqx.Module):
     def edges(self) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
         r"""Lower and upper edge $\mp 2\sigma$."""
         return -2 * self.sigma, 2 * self.sigma
+
+    def mass(self) -> Float[Array, "..."]:
+        """One: the density in closed form."""
+        return jnp.ones(self.sigma.shape)
+
+    def result(self) -> RESULTS:
+        """`RESULTS.resolved`, in closed form."""
+        return result_of(self.mass())
 
     def density(self, x: ArrayLike) -> Float[Array, "..."]:
         r"""Density $\sqrt{4\sigma^2 - x^2} / (2\pi\sigma^2)$, zero off the bulk.

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.fft import dct
 
 from spectrax import _check
-from spectrax.spectrum.continuation import in_batches
 from spectrax.spectrum.dyson import AbstractDysonLaw
+from spectrax.spectrum.mass import DENSE, RESULTS, angles, result_of, sampled
 
 ZERO = 1e-12  # eigenvalues below this share of the largest one are zeros
 
@@ -50,6 +50,11 @@ class Cumulative:
         """Total mass; what it lacks to one was not found or not resolved."""
         return float(self(np.max(self.intervals)))
 
+    @property
+    def result(self) -> RESULTS:
+        """`RESULTS.unresolved` if the mass differs from one by more than 1e-3."""
+        return result_of(self.mass)
+
     def distance(self, values) -> float:
         r"""Kolmogorov–Smirnov distance $\sup_x|F_n(x) - F(x)|$ of all eigenvalues of a matrix.
 
@@ -74,7 +79,9 @@ class Cumulative:
             u = np.clip(x, *interval) ** (1 / power)
             theta = np.arccos(np.clip((middle - u) / half, -1.0, 1.0))
             theta = np.where(x <= interval[0], 0.0, theta)  # no rounding where there is nothing
-            speed = power * points ** (1 - 1 / power) * half * np.sin(_angles(len(points)))
+            speed = (
+                power * points ** (1 - 1 / power) * half * np.sin(np.asarray(angles(len(points))))
+            )
             c = dct(density * speed, norm="forward", type=2)
             total += c[0] * theta + np.sin(theta[..., None] * k) @ (2 * c[1:] / k)
         return total
@@ -107,49 +114,21 @@ def cumulative(law: AbstractDysonLaw, nodes: int = 256, count: int = 4) -> Cumul
     intervals = intervals[intervals[:, 1] > intervals[:, 0]]
     if not len(intervals):
         raise ValueError("Argument `law` must have a continuous part, found none.")
-    power = np.array([_power(law, interval) for interval in intervals])
-    x = np.stack([_points(*each, nodes) for each in zip(intervals, power, strict=True)])
-    density, residual = _solved(law, jnp.asarray(x.ravel()))
-    density = np.asarray(density).reshape(x.shape)
-    return Cumulative(intervals, power, float(_atom(law)), x, density, float(residual))
-
-
-def _angles(nodes: int) -> np.ndarray:
-    return (np.arange(nodes) + 0.5) * np.pi / nodes
-
-
-def _power(law: AbstractDysonLaw, interval) -> float:
-    """Which root of the eigenvalues makes the density smooth in the angle, ends included."""
-    low, high = interval
-    if low != 0:  # square roots do not feel how near to zero a positive interval begins
-        return 2.0 if low > 0 else 1.0
-    near = high * np.array([1e-8, 1e-6])
-    density = np.asarray(_solved(law, jnp.asarray(near))[0])
-    exponent = -np.log(density[1] / density[0]) / np.log(100)  # of the divergence at zero
-    return float(np.clip(0.5 / (1 - exponent), 1.0, 2.0))
+    atom = float(_atom(law))
+    for dense in (1, DENSE):
+        power, x, density, residual = map(
+            np.asarray, sampled(law, jnp.asarray(intervals), nodes, dense)
+        )
+        found = Cumulative(intervals, power, atom, x, density, float(residual))
+        if found.result == RESULTS.resolved:
+            break
+    return found
 
 
 def _middle(interval, power: float) -> tuple[float, float]:
     """Middle and half width of an interval of the variable."""
     low, high = np.asarray(interval) ** (1 / power)
     return (low + high) / 2, (high - low) / 2
-
-
-def _points(interval, power: float, nodes: int) -> np.ndarray:
-    middle, half = _middle(interval, power)
-    return (middle - half * np.cos(_angles(nodes))) ** power
-
-
-@eqx.filter_jit
-def _solved(law, x):
-    """Density at all points and the largest residual."""
-
-    def at(z):
-        g = law.solve(z)
-        return law.transform(g).imag, jnp.max(jnp.abs(g - law.update(g, z)))
-
-    imaginary, residual = in_batches(law, at, x / law.scale + 0j)
-    return jnp.maximum(-imaginary / (jnp.pi * law.scale), 0.0), jnp.max(residual)
 
 
 @eqx.filter_jit

@@ -17,6 +17,7 @@ from jaxtyping import Array, Complex, Float
 from spectrax import _check, _show
 from spectrax.spectrum.continuation import descend, in_batches
 from spectrax.spectrum.linear import solve
+from spectrax.spectrum.mass import DENSE, RESULTS, result_of, sampled
 from spectrax.spectrum.support import outermost, support
 
 
@@ -90,6 +91,24 @@ class AbstractDysonLaw(eqx.Module):
         heights = self.bound() * self.scale * jnp.array([1e-10, 1e-12])
         near, nearer = -heights * self.stieltjes(1j * heights).imag
         return jnp.where(nearer > 0.9 * jnp.abs(near), nearer, 0.0)  # rounding may be negative
+
+    def mass(self, nodes: int = 256, count: int = 4) -> Float[Array, ""]:
+        """Density integrated over its intervals, and the mass at zero: one unless part is missing.
+
+        Args:
+            nodes: points in each interval; the error falls exponentially with them.
+            count: how many intervals at most.
+        """
+        intervals, atom = self.support(count), self.atom()
+        plain, near_zero = (
+            sampled(self, intervals, nodes, dense).integral(intervals) + atom
+            for dense in (1, DENSE)
+        )
+        return jnp.where(jnp.abs(plain - 1) < jnp.abs(near_zero - 1), plain, near_zero)
+
+    def result(self) -> RESULTS:
+        """`RESULTS.unresolved` if the mass differs from one by more than 1e-3."""
+        return result_of(self.mass())
 
     def scaled(self, factor: ArrayLike) -> "AbstractDysonLaw":
         """The law of factor × eigenvalue (factor positive)."""

@@ -127,7 +127,8 @@ def ntk_law(solution, step: int | Int[Array, ""], *, kernel: str = "population")
         kernel: "population" (on the input space) or "train" (on the samples).
 
     Returns:
-        A law with `density(x)`, `stieltjes(z)`, `edges()`, `atom()`.
+        A law with `density(x)`, `stieltjes(z)`, `edges()`, `atom()`, and `result()`, which says
+        whether its mass is one; not resolved from a divergence on.
 
     Raises:
         ValueError: for several classes, whose bulks do not commute, or if a concrete `step` is out
@@ -149,7 +150,9 @@ def ntk_law(solution, step: int | Int[Array, ""], *, kernel: str = "population")
     if classes != 1:
         raise ValueError(f"Argument `solution` must have one class, got {classes}.")
     trained = _extend(solution, _within(step, solution.model.num_steps))
-    return _law(solution.model, _gains(solution, trained.tapes, step), trained, step, kernel)
+    G = _gains(solution, trained.tapes, step)
+    G = tuple(jnp.where(_alive(solution, step), x, jnp.inf) for x in G)
+    return _law(solution.model, G, trained, step, kernel)
 
 
 @eqx.filter_jit
@@ -160,9 +163,13 @@ def _path(solution, steps, kernel: str, num: int, within: bool):
     else:
         probe = partial(_by_lanczos, solution, trained, kernel=kernel, num=num)
         kappa = jax.lax.map(probe, steps, batch_size=min(BATCH, len(steps)))
-    diverged_at, last = solution.stats["diverged_at"], solution.model.num_steps
-    fine = (steps < diverged_at) | (diverged_at == last)
-    return jnp.where(fine & jnp.isfinite(kappa), kappa, jnp.inf)
+    return jnp.where(_alive(solution, steps) & jnp.isfinite(kappa), kappa, jnp.inf)
+
+
+def _alive(solution, steps):
+    """Whether a training had not diverged."""
+    diverged_at = solution.stats["diverged_at"]
+    return (steps < diverged_at) | (diverged_at == solution.model.num_steps)
 
 
 def _within(step: int | Int[Array, ""], last: int) -> bool:

@@ -8,6 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float, Inexact
 
 from spectrax import _show
+from spectrax.spectrum.mass import RESULTS, result_of
 
 GRID = 63  # points between the lowest value and the mean at which the lowest interval is looked for
 
@@ -93,7 +94,8 @@ class NestedProducts(eqx.Module):
         exact = self._variable(s)  # stationary at the edge, unless the edge is hard
         value = (low + high) / 2
         usable = jnp.abs(jax.lax.stop_gradient(exact) - value) < 1e-6 * (top - floor)
-        return jnp.where(usable, exact, value + self.shift[-1] - floor)
+        found = jnp.where(usable, exact, value + self.shift[-1] - floor)
+        return jnp.maximum(found, self.shift[-1])  # but for rounding
 
     def _mean(self):
         """Mean of the continuous part: inside the bulk, wherever that lies."""
@@ -148,6 +150,10 @@ class NestedProducts(eqx.Module):
         y = (low + high) / 2 - (high - low) / 2 * jnp.cos(angle)
         speed = power * y ** (power - 1) * (high - low) / 2 * jnp.sin(angle)
         return self.atom() + jnp.pi * jnp.mean(self.density(floor + y**power) * speed)
+
+    def result(self) -> RESULTS:
+        """`RESULTS.unresolved` if the mass differs from one by more than 1e-3."""
+        return result_of(self.mass())
 
     def scaled(self, factor: ArrayLike) -> "NestedProducts":
         """The law of factor × eigenvalue (factor positive)."""

@@ -1,6 +1,7 @@
 """Figures draw what exists and leave out what does not."""
 
 import types
+import warnings
 
 import matplotlib
 
@@ -133,6 +134,18 @@ def ticks(ax):
 def test_spectrum_ticks_only_outliers_that_exist(ax, outliers):
     plotting.spectrum(ax, FlatLaw(), outliers)
     assert ticks(ax) == [3.0]
+
+
+def test_a_law_that_misses_mass_is_drawn_dotted_with_a_word(ax):
+    for mass, style, words in ((0.39, ":", ["not resolved: its mass is 0.39"]), (1.0005, "-", [])):
+        law = FlatLaw()
+        law.mass = lambda mass=mass: mass
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            plotting.spectrum(ax, law)
+        assert [str(x.message).split("is ", 1)[1].split(",")[0] for x in caught] == words
+        assert ax.lines[-1].get_linestyle() == style
+
 
 
 def test_spectrum_without_outliers_has_no_tick(ax):
