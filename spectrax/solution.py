@@ -23,7 +23,7 @@ class RESULTS(eqx.Enumeration):
     """How a solve went."""
 
     successful = "The training was solved."
-    divergent = "The training diverged: its order parameters are not finite from some step on."
+    divergent = "The training diverged: its order parameters exceed 1e75 from some step on."
     unstable = "The sharpness exceeds the largest stable one at some step."
     unconverged = "The iteration of the self-consistency map did not converge."
     invalid = "A hyperparameter is out of its domain."

@@ -10,6 +10,9 @@ from spectrax.program.interface import AbstractOps, Matrix, Vector
 from spectrax.program.plan import Plan, Variances
 from spectrax.program.tapes import Numbers, Tapes
 
+# A training of larger fields has diverged: spectra multiply four kernels and must not overflow.
+LARGEST = 1e75
+
 
 class AbstractLimitOps(AbstractOps):
     """Operations on tapes; `earlier` masks the steps that may be read, (time,)."""
@@ -21,6 +24,11 @@ class AbstractLimitOps(AbstractOps):
     numbers: dict[str, Numbers]
     appended: collections.Counter[str]
     seen: dict
+
+    @staticmethod
+    def bounded(norms: list[Float[Array, ""]]) -> Bool[Array, ""]:
+        """Whether no squared norm is NaN or beyond the largest."""
+        return (jnp.stack(norms) < LARGEST).all()
 
     def variance(self, matrix: Matrix, record: str):
         """Variance of a new Gaussian of the record, for each inner product of the inputs."""

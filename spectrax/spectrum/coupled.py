@@ -135,7 +135,7 @@ def location(strength: ArrayLike, aspect: ArrayLike, sigma: ArrayLike = 1.0) -> 
     """
     variance = jnp.square(_check.number("sigma", sigma))
     strength, aspect = _check.number("strength", strength), _check.number("aspect", aspect)
-    return (strength + variance) * (strength + aspect * variance) / strength
+    return (strength + variance) * ((strength + aspect * variance) / strength)
 
 
 @over_batches

@@ -13,6 +13,31 @@ CLOSE = 1e-7
 DEFECTIVE = 1e-13
 
 
+def eigenvalues(matrix: Float[Array, "... n n"]) -> Complex[Array, "... n"]:
+    """All eigenvalues of real matrices, not sorted.
+
+    Of matrices beyond 1e138 or below 1e-138 some builds of LAPACK return those of the matrix that
+    they scaled: here all are of order one.
+    """
+    unit = _unit(matrix)
+    return jnp.linalg.eigvals(matrix / unit) * unit[..., 0]
+
+
+def eigenvectors(
+    matrix: Float[Array, "... n n"],
+) -> tuple[Complex[Array, "... n"], Complex[Array, "... n n"]]:
+    """The same with right eigenvectors as columns."""
+    unit = _unit(matrix)
+    values, right = jax.lax.linalg.eig(matrix / unit, compute_left_eigenvectors=False)
+    return values * unit[..., 0], right
+
+
+def _unit(matrix):
+    """The power of two above all entries, (..., 1, 1): dividing by it rounds nothing."""
+    size = jnp.max(jnp.abs(matrix), axis=(-2, -1), keepdims=True, initial=0.0)
+    return jnp.ldexp(jnp.ones_like(size), jnp.clip(jnp.frexp(size)[1], -1000, 1000))
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def leading_eigenvalues(
     matrix: Float[Array, "n n"], count: int
@@ -38,7 +63,7 @@ def leading_eigenvalues(
         >>> float(real[0]), float(imag[0])
         (2.0, 0.0)
     """
-    values = jnp.linalg.eigvals(matrix)
+    values = eigenvalues(matrix)
     top = values[jnp.argsort(-values.real)[:count]]
     return top.real, top.imag
 
@@ -96,7 +121,9 @@ def _eigensystem(matrix):
     Inside a group of equal eigenvalues LAPACK's left and right bases are unrelated: the dual basis
     solves the group's block of U^H V. The pseudo-inverse drops Jordan blocks (U^H V = 0).
     """
-    values, left, right = jax.lax.linalg.eig(matrix)
+    unit = _unit(matrix)
+    values, left, right = jax.lax.linalg.eig(matrix / unit)
+    values = values * unit[..., 0]
     order = jnp.argsort(-values.real)
     values, left, right = values[order], left[:, order], right[:, order]
     gram = jnp.where(_neighbours(values), left.conj().T @ right, 0.0)

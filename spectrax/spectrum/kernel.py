@@ -158,12 +158,14 @@ def ntk_law(solution, step: int | Int[Array, ""], *, kernel: str = "population")
 @eqx.filter_jit
 def _path(solution, steps, kernel: str, num: int, within: bool):
     trained = _extend(solution, within)
+    alive = _alive(solution, steps)
+    steps = jnp.where(alive, steps, 0)  # derivatives of what is not shown could be NaN
     if solution.num_layers == 1 and kernel == "population":
         kappa = _by_shift(solution, trained, steps)
     else:
         probe = partial(_by_lanczos, solution, trained, kernel=kernel, num=num)
         kappa = jax.lax.map(probe, steps, batch_size=min(BATCH, len(steps)))
-    return jnp.where(_alive(solution, steps) & jnp.isfinite(kappa), kappa, jnp.inf)
+    return jnp.where(alive & jnp.isfinite(kappa), kappa, jnp.inf)
 
 
 def _alive(solution, steps):

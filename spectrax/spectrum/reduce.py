@@ -9,6 +9,7 @@ from jaxtyping import Array, Complex, Float, Int
 from spectrax.seam import TrainedWeights
 from spectrax.spectrum.compress import new_from_old, select_times
 from spectrax.spectrum.coupled import assemble
+from spectrax.spectrum.eigen import eigenvalues, eigenvectors
 
 TOLERANCE = 1e-13  # dropped variance; strengths err by about its root, polished ones by less
 
@@ -117,14 +118,14 @@ def _problem(kernels, K, scale, made, aspect):
 
 def leading(matrix: Float[Array, "steps k k"], m: int, sign: float) -> Complex[Array, "steps m"]:
     """The m eigenvalues of largest (sign = 1) or lowest (-1) real part of every step."""
-    values = jnp.linalg.eigvals(matrix)
+    values = eigenvalues(matrix)
     order = jnp.argsort(-sign * values.real, axis=1)[:, :m]
     return jnp.take_along_axis(values, order, axis=1)
 
 
 def leading_vectors(matrix: Float[Array, "steps k k"], m: int, sign: float):
     """The same with right eigenvectors as parts (a, c), each of shape (steps, m, k / 2)."""
-    values, right = jax.lax.linalg.eig(matrix, compute_left_eigenvectors=False)
+    values, right = eigenvectors(matrix)
     order = jnp.argsort(-sign * values.real, axis=1)[:, :m]
     right = jnp.take_along_axis(right, order[:, None, :], axis=2).mT
     r = matrix.shape[-1] // 2

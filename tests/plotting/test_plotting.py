@@ -147,7 +147,6 @@ def test_a_law_that_misses_mass_is_drawn_dotted_with_a_word(ax):
         assert ax.lines[-1].get_linestyle() == style
 
 
-
 def test_spectrum_without_outliers_has_no_tick(ax):
     plotting.spectrum(ax, FlatLaw())
     assert ticks(ax) == []

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from spectrum.helpers import assert_derivatives
 
-from spectrax.spectrum.eigen import leading_eigenvalues, leading_projectors
+from spectrax.spectrum.eigen import (
+    eigenvalues,
+    eigenvectors,
+    leading_eigenvalues,
+    leading_projectors,
+)
 
 # every test uses 6 x 6 matrices and four eigenvalues: one compilation for each function
 values = jax.jit(lambda matrix: leading_eigenvalues(matrix, 4))
@@ -92,3 +97,17 @@ def test_batches_agree_with_single_matrices():
     batch = jnp.stack([matrix_with([3, 2, 1, 0, -1, -2], seed=seed) for seed in range(3)])
     one_by_one = jnp.stack([slopes(matrix) for matrix in batch])
     np.testing.assert_allclose(jax.vmap(slopes)(batch), one_by_one, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-150, 1e150, 1e300])
+def test_eigenvalues_scale_with_the_matrix(size):
+    """LAPACK scales such matrices itself, and not all of its builds scale back."""
+    matrix = jnp.asarray(np.random.default_rng(3).normal(size=(6, 6)))
+    real, imag = values(matrix)
+    for found, expected in zip(values(size * matrix), (real, imag), strict=True):
+        np.testing.assert_allclose(found / size, expected, rtol=1e-12)
+    found, right = eigenvectors(size * matrix)
+    np.testing.assert_allclose(matrix @ right, right * (found / size), atol=1e-13)
+    moved = jnp.einsum("kij,ij->k", slopes(size * matrix), matrix)
+    np.testing.assert_allclose(moved, real, rtol=1e-12)
+    assert not eigenvalues(jnp.zeros((2, 2))).any()
