@@ -1,5 +1,6 @@
 """`spectrax solve outputs`: files, numbers, sentences."""
 
+import re
 import subprocess
 import sys
 
@@ -80,8 +81,13 @@ def test_numbers_behind_the_density_of_many_outputs(outputs):
 def test_report_of_many_outputs_names_edges(capsys, tmp_path):
     options = ["--points", "32", "--no-cache", "--out", str(tmp_path)]
     code, out, _ = run(capsys, "solve", "outputs", "--omega", "0.1", "--kappa0", "3", *options)
-    assert code == 0 and "from 0.09178 to 2.688, 4.897 to 19.48" in out  # two intervals
-    assert "at initialization from 0.08579 to 2.914" in out and str(tmp_path) in out
+    found = re.search(r"from ([\d.]+) to ([\d.]+), ([\d.]+) to ([\d.]+)", out)  # two intervals
+    rng, D, N, C = np.random.default_rng(0), 800, 1600, 80  # one matrix of them
+    W0, V, Theta = (rng.normal(size=(a, b)) / b**0.5 for a, b in ((N, D), (C, N), (C, D)))
+    x = np.linalg.svd(W0 + 3 * 2**0.5 * V.T @ Theta, compute_uv=False)[::-1] ** 2 / 2
+    edges = np.array(found.groups(), float)
+    np.testing.assert_allclose(edges, x[[0, -C - 1, -C, -1]], rtol=0.06)
+    assert code == 0 and "at initialization from 0.08579 to 2.914" in out and str(tmp_path) in out
 
 
 BAD_OUTPUTS = {
