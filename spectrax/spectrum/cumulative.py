@@ -15,7 +15,7 @@ from scipy.fft import dct
 
 from spectrax import _check
 from spectrax.spectrum.dyson import AbstractDysonLaw
-from spectrax.spectrum.mass import DENSE, RESULTS, angles, result_of, sampled
+from spectrax.spectrum.mass import DENSE, RESULTS, angles, result_of, sampled, smooth_power
 
 ZERO = 1e-12  # eigenvalues below this share of the largest one are zeros
 
@@ -115,10 +115,10 @@ def cumulative(law: AbstractDysonLaw, nodes: int = 256, count: int = 4) -> Cumul
     if not len(intervals):
         raise ValueError("Argument `law` must have a continuous part, found none.")
     atom = float(_atom(law))
-    for dense in (1, DENSE):
-        power, x, density, residual = map(
-            np.asarray, sampled(law, jnp.asarray(intervals), nodes, dense)
-        )
+    smooth = smooth_power(law, jnp.asarray(intervals))
+    for dense in (1.0, DENSE):
+        found = sampled(law, jnp.asarray(intervals), smooth, nodes, jnp.asarray(dense))
+        power, x, density, residual = map(np.asarray, found)
         found = Cumulative(intervals, power, atom, x, density, float(residual))
         if found.result == RESULTS.resolved:
             break

@@ -17,7 +17,7 @@ from jaxtyping import Array, Complex, Float
 from spectrax import _check, _show
 from spectrax.spectrum.continuation import descend, in_batches
 from spectrax.spectrum.linear import solve
-from spectrax.spectrum.mass import DENSE, RESULTS, result_of, sampled
+from spectrax.spectrum.mass import DENSE, RESULTS, result_of, sampled, smooth_power
 from spectrax.spectrum.support import outermost, support
 
 
@@ -100,10 +100,12 @@ class AbstractDysonLaw(eqx.Module):
             count: how many intervals at most.
         """
         intervals, atom = self.support(count), self.atom()
-        plain, near_zero = (
-            sampled(self, intervals, nodes, dense).integral(intervals) + atom
-            for dense in (1, DENSE)
-        )
+        power = smooth_power(self, intervals)
+
+        def mass(dense):
+            return sampled(self, intervals, power, nodes, dense).integral(intervals) + atom
+
+        plain, near_zero = jax.lax.map(mass, jnp.array([1.0, DENSE]))  # compiled once
         return jnp.where(jnp.abs(plain - 1) < jnp.abs(near_zero - 1), plain, near_zero)
 
     def result(self) -> RESULTS:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from spectrax.spectrum.continuation import in_batches
 
 TOLERANCE = 1e-3  # a mass that is farther from one is a result code
-DENSE = 5  # see `sampled`: for laws of several scales
+DENSE = 5.0  # see `sampled`: for laws of several scales
 
 
 class RESULTS(eqx.Enumeration):
@@ -57,30 +57,46 @@ def angles(num: int) -> Float[Array, " n"]:
     return (jnp.arange(num) + 0.5) * jnp.pi / num
 
 
+def smooth_power(law, intervals: Float[Array, "k both"]) -> Float[Array, " k"]:
+    """Which root of the eigenvalues makes the density smooth in the angle, ends included."""
+    low, high = intervals.T
+    # Square roots do not feel how near to zero a positive interval begins.
+    power = jnp.where(low > 0, 2.0, 1.0)
+    if not isinstance(low, jax.core.Tracer) and not (low == 0).any():
+        return power
+    return jnp.where(low == 0, _power_at_zero(law, high), power)
+
+
 @eqx.filter_jit
-def sampled(law, intervals: Float[Array, "k both"], num: int, dense: int = 1) -> Sampled:
+def _power_at_zero(law, high):
+    """At zero a density can diverge."""
+    near = high[:, None] * jnp.array([1e-8, 1e-6])
+    density = _solved(law, near.ravel())[0].reshape(near.shape)
+    exponent = -jnp.log(density[:, 1] / density[:, 0]) / jnp.log(100.0)
+    return jnp.nan_to_num(jnp.clip(0.5 / (1 - exponent), 1.0, 2.0), nan=1.0)
+
+
+@eqx.filter_jit
+def sampled(
+    law,
+    intervals: Float[Array, "k both"],
+    power: Float[Array, " k"],
+    num: int,
+    dense: Float[Array, ""],
+) -> Sampled:
     """A law at `num` points of each of its intervals; those of no width do not count.
 
     An odd number `dense` > 1 puts more of them near a lower end of zero, where a density can have
     scales of its own, but solutions have fewer digits.
     """
     low, high = intervals.T
-    power = jnp.where(low == 0, dense * _power(law, high), jnp.where(low > 0, 2.0, 1.0))
+    power = jnp.where(low == 0, dense, 1.0) * power
     lower, upper = intervals.T ** (1 / power)
     middle, half = (lower + upper)[:, None] / 2, (upper - lower)[:, None] / 2
     x = (middle - half * jnp.cos(angles(num))) ** power[:, None]
     density, residual = _solved(law, x.ravel())
     residual = jnp.where(high > low, residual.reshape(x.shape).max(1), 0.0)
     return Sampled(power, x, density.reshape(x.shape), jnp.max(residual))
-
-
-def _power(law, high):
-    """Which root makes the density at a lower end of zero smooth: it can diverge there."""
-    # Square roots do not feel how near to zero a positive interval begins.
-    near = high[:, None] * jnp.array([1e-8, 1e-6])
-    density = _solved(law, near.ravel())[0].reshape(near.shape)
-    exponent = -jnp.log(density[:, 1] / density[:, 0]) / jnp.log(100.0)
-    return jnp.nan_to_num(jnp.clip(0.5 / (1 - exponent), 1.0, 2.0), nan=1.0)
 
 
 def _solved(law, x):

@@ -59,6 +59,7 @@ def test_the_limit_of_the_code():
     assert sx.MarchenkoPastur(jnp.ones(3)).mass().shape == (3,)
 
 
+@pytest.mark.slow
 def test_a_diverged_training_has_no_resolved_law():
     model = sx.DeepLinear(2, 4, alpha=1.0, nu=1.0, eta=60.0, gamma0=1.0)
     solution = sx.solve(model, throw=False)
