@@ -62,7 +62,7 @@ def smooth_power(law, intervals: Float[Array, "k both"]) -> Float[Array, " k"]:
     low, high = intervals.T
     # Square roots do not feel how near to zero a positive interval begins.
     power = jnp.where(low > 0, 2.0, 1.0)
-    if not isinstance(low, jax.core.Tracer) and not (low == 0).any():
+    if not law.positive or not (isinstance(low, jax.core.Tracer) or (low == 0).any()):
         return power
     return jnp.where(low == 0, _power_at_zero(law, high), power)
 

@@ -24,7 +24,7 @@ def settings(num, seed):
 @pytest.mark.slow
 def test_mass_of_random_one_step_laws_is_one():
     mass = jax.jit(lambda x: jax.lax.map(lambda x: sx.one_step_outputs(*x).mass(), x))
-    np.testing.assert_allclose(mass(settings(160, seed=1)), 1.0, atol=1e-3)
+    np.testing.assert_allclose(mass(settings(60, seed=1)), 1.0, atol=1e-3)
 
 
 @pytest.mark.slow
@@ -43,10 +43,10 @@ def test_an_atom_elsewhere_is_a_result_code():
     spaces = sx.Spaces(N=1.0, K=0.5)
     X, v = spaces.gaussian("N", "K", 1.0), spaces.vector("N")
     law = sx.Pencil.symmetric(v, v + X @ (X.T @ v))
-    mass, result = jax.jit(lambda law: (law.mass(), law.result()))(law)
-    np.testing.assert_allclose(mass, 0.5, atol=1e-6)
+    result = jax.jit(lambda law: law.result())(law)
     assert result == RESULTS.unresolved and "atom that is not at zero" in RESULTS[result]
     found = cumulative(law, 64)
+    np.testing.assert_allclose(found.mass, 0.5, atol=1e-6)
     assert found.result == RESULTS.unresolved
     whole = dataclasses.replace(found, density=2 * found.density)
     assert whole.result == RESULTS.resolved
@@ -79,7 +79,8 @@ def test_mass_of_the_kernel_of_random_deep_networks_is_one(kernel):
             model = sx.DeepLinear(depth, 3, alpha=alpha, nu=nu, eta=0.1, gamma0=1.0, sigma=sigma)
             solution = sx.solve(model)
             law = sx.ntk_law(solution, 2, kernel=kernel)
-            return law.mass(), law.result(), solution.stats["diverged_at"] > 2
+            mass = law.mass()
+            return mass, result_of(mass), solution.stats["diverged_at"] > 2
 
         found, result, alive = jax.vmap(mass)(
             *10 ** rng.uniform([-2, -2, -2], [0.3, 2, 2], (8, 3)).T
