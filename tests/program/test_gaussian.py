@@ -83,6 +83,25 @@ def test_a_later_program_may_use_a_matrix_more_often():
     np.testing.assert_allclose(sweep(third).seen["norm"], 1.0, rtol=1e-12)
 
 
+def test_a_spike_lies_between_its_own_fields():
+    """W meets x1, x2 and y1, y2 in each step and learns y2 x2' / cols, which rows see twice."""
+
+    def program(ops, t):
+        W = ops.weight("W", "rows", "cols")
+        x = [ops.constant(name, "cols", jnp.eye(1)) for name in ("x1", "x2")]
+        y = [ops.constant(name, "rows", jnp.eye(1)) for name in ("y1", "y2")]
+        forward, backward = [W @ v for v in x], [W.T @ v for v in y]
+        W.append(y[1], x[1])
+        ops.observe("rows", jnp.block([[ops.inner(u, v) for v in forward] for u in y]))
+        ops.observe("cols", jnp.block([[ops.inner(u, v) for v in backward] for u in x]))
+
+    coordinates = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.3, 0.0]])
+    seen = sweep(Task(program, {"rows": 2.0, "cols": 1.0}, coordinates)).seen
+    spike = 0.3 * np.diag([0.0, 1.0])
+    np.testing.assert_allclose(seen["rows"], [0 * spike, spike], atol=1e-12)
+    np.testing.assert_allclose(seen["cols"], [0 * spike, 2 * spike], atol=1e-12)
+
+
 def test_the_past_is_read_field_by_field():
     """x_t = c + x_0 + ... + x_(t-1) doubles at every step; later rows of the past are empty."""
 

@@ -206,8 +206,11 @@ def test_every_size_of_problem_can_be_built():
         return jax.jvp(strengths, (weights,), (weights,))[1]
 
     for count in (1, 60):
-        found = jax.eval_shape(lambda weights, num=count: tangent(weights, num), weights)
-        assert found.shape == (1, count)
+        traced = jax.make_jaxpr(lambda weights, num=count: tangent(weights, num))(weights)
+        assert traced.out_avals[0].shape == (1, count)
+    small = jax.make_jaxpr(lambda weights: strengths_at(weights, jnp.array([n])))(weights)
+    for size in (16, 32, n):  # first tries that cost little: two eigenvalues for each field
+        assert f"f64[1,{2 * size},{2 * size}]" in str(small)
 
 
 def test_below_the_bulk_as_for_single_spikes():
