@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import spectrax as sx
+from spectrax import finite_kernel
 from spectrax.ensemble import _start
 from spectrax.finite_kernel import kernel_eigenvalues, kernel_top
 from spectrax.program.finite import Trainer
@@ -38,6 +39,17 @@ def test_the_operator_is_the_gram_matrix_of_gradients(classes):
         values = np.linalg.eigvalsh(gram)
         np.testing.assert_allclose(kernel_eigenvalues(*arguments), values, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(kernel_top(*arguments), values[-1], rtol=1e-6)
+
+
+def test_the_iteration_finds_the_largest_eigenvalue(monkeypatch):
+    """As wide networks need it: the same without all the others."""
+    monkeypatch.setattr(finite_kernel, "DENSE", 1)
+    model = sx.DeepLinear(1, 2, alpha=2.0, nu=1.0, eta=0.1, gamma0=2.0)
+    model, sizes = model.rounded(30)
+    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
+    arguments = (model, trainer, _start(trainer, jax.random.key(0)), jax.random.key(0))
+    largest = kernel_eigenvalues(*arguments, "population")[-1]
+    np.testing.assert_allclose(kernel_top(*arguments, "population"), largest, rtol=1e-6)
 
 
 @pytest.mark.slow

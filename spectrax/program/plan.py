@@ -24,7 +24,7 @@ class Record:
     space: str
     width: int
     noise: str | None
-    fresh: bool = False
+    fresh: bool
     constant: bool = False
 
 
@@ -68,7 +68,7 @@ class Plan:
     def record(self, name: str) -> Record:
         """The record of that name; one of width zero if the program never makes it."""
         found = [r for r in self.records if r.name == name]
-        return found[0] if found else Record(name, "", 0, None)
+        return found[0] if found else Record(name, "", 0, None, fresh=False)
 
     def families(self, space: str) -> dict[str, tuple[int, int]]:
         """Gaussians born in a space at each step: record name to (offset, width)."""

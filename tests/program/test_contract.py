@@ -22,7 +22,7 @@ from spectrax.program.finite import Trainer
 from spectrax.program.gaussian_limit import GaussianLimit
 from spectrax.program.plan import make_plan
 from spectrax.program.sampled import SampledLimit
-from spectrax.program.solvers import CausalAdjoint, CausalSweep, limit, residual
+from spectrax.program.solvers import CausalAdjoint, CausalSweep, ImplicitAdjoint, limit, residual
 
 PAIR = np.array([[1.0, 0.4], [0.4, 0.8]])
 
@@ -142,7 +142,7 @@ def rates(case: Case):
     return jnp.linspace(0.2, 0.1, case.num_steps)
 
 
-def limits(case: Case, kind: str) -> Callable:
+def limits(case: Case, kind: str, adjoint=CausalAdjoint()) -> Callable:
     """p -> what the program observes, (steps, numbers), and how far it is from self-consistent."""
     theta = coordinates(optimizer(), rates(case))[:-1]
     plan, _ = make_plan([Toy(case.function, jnp.asarray(P))], case.dims)
@@ -153,7 +153,7 @@ def limits(case: Case, kind: str) -> Callable:
 
     def value(p):
         task = Task(Toy(case.function, p), case.dims, theta, interpreter=prepared)
-        history = limit(task, solver=CausalSweep(), adjoint=CausalAdjoint())
+        history = limit(task, solver=CausalSweep(), adjoint=adjoint)
         return history.seen["numbers"].reshape(case.num_steps, -1), residual(task, history)
 
     return value
@@ -239,9 +239,19 @@ def test_networks_compile_batch_and_derive(name):
         np.testing.assert_allclose(slope, exact[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "sampled"])
-def test_steps_of_a_walk_add_up(kind):
-    """<x_t^2> = sum of the variances of the steps: 1 + t for equal ones, not (1 + t)^2."""
+@pytest.mark.parametrize(
+    ("kind", "adjoint"),
+    [
+        ("gaussian", CausalAdjoint()),
+        ("sampled", CausalAdjoint()),
+        ("gaussian", ImplicitAdjoint()),
+    ],
+)
+def test_steps_of_a_walk_add_up(kind, adjoint):
+    """<x_t^2> = sum of the variances of the steps: 1 + t for equal ones, not (1 + t)^2.
+
+    A variance of zero has the same derivative as any other.
+    """
 
     def walk(ops, t, p):
         x = ops.recall("x", "a", 1)
@@ -250,8 +260,13 @@ def test_steps_of_a_walk_add_up(kind):
         ops.remember("x", x)
         ops.observe("numbers", ops.inner(x, x))
 
-    found, _ = jax.jit(limits(Case(walk, 4, {"a": 1.0}), kind))(jnp.asarray(0.5))
-    np.testing.assert_allclose(found[:, 0], np.cumsum(1 + 0.5 * (1 + np.arange(4))), rtol=1e-12)
+    value = limits(Case(walk, 4, {"a": 1.0}), kind, adjoint)
+    growth = np.cumsum(1.0 + np.arange(4))
+    run = jax.jit(lambda p: jax.jvp(lambda p: value(p)[0][:, 0], (p,), (jnp.ones_like(p),)))
+    for p in (jnp.array(0.5), jnp.array(0.0)):
+        found, slope = run(p)
+        np.testing.assert_allclose(found, 1 + np.arange(4) + p * growth, rtol=1e-12)
+        np.testing.assert_allclose(slope, growth, rtol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "sampled"])

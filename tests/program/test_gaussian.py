@@ -27,7 +27,8 @@ def test_wishart_moments_are_those_of_marchenko_pastur():
         z = A.T @ (A @ y)
         ops.observe("moments", jnp.stack([ops.inner(x, y), ops.inner(x, z), ops.inner(y, z)]))
 
-    found = solve_program(program, {"rows": rho, "cols": 1.0}, 2).seen["moments"]
+    dims = {"rows": 3 * rho, "cols": 3.0}  # only ratios count
+    found = solve_program(program, dims, 2).seen["moments"]
     # Marchenko–Pastur moments of variance sigma^2 / cols: Narayana polynomials in rho
     s = sigma**2
     exact = [s * rho, s**2 * (rho + rho**2), s**3 * (rho + 3 * rho**2 + rho**3)]
@@ -57,10 +58,12 @@ def test_a_later_program_may_use_a_matrix_more_often():
     """Wishart moments of the matrix that an earlier program applied once: 1, 2, 5.
 
     A constant that only the later program knows, first in the alphabet, changes the layout too.
+    A third program that applies the matrix once, again, meets the same matrix.
     """
 
     def first(ops, t):
-        ops.matrix("A", "a", "b") @ ops.constant("x", "b", jnp.eye(1))
+        y = ops.matrix("A", "a", "b") @ ops.constant("x", "b", jnp.eye(1))
+        ops.observe("norm", ops.inner(y, y))
 
     def second(ops, t):
         A = ops.matrix("A", "a", "b")
@@ -72,8 +75,46 @@ def test_a_later_program_may_use_a_matrix_more_often():
 
     dims = {"a": 1.0, "b": 1.0}
     task = Task(first, dims, jnp.eye(1, 2))
-    found = sweep(task.followed_by(second, jnp.eye(2, 3), sweep(task).tapes)).seen["moments"]
-    np.testing.assert_allclose(found[0, :, 0, 0], [1.0, 2.0, 5.0, 0.0, 5.0], atol=1e-12)
+    task = task.followed_by(second, jnp.eye(2, 3), sweep(task).tapes)
+    found = sweep(task)
+    moments = found.seen["moments"][0, :, 0, 0]
+    np.testing.assert_allclose(moments, [1.0, 2.0, 5.0, 0.0, 5.0], atol=1e-12)
+    third = task.followed_by(first, jnp.eye(3, 4), found.tapes)
+    np.testing.assert_allclose(sweep(third).seen["norm"], 1.0, rtol=1e-12)
+
+
+def test_a_spike_lies_between_its_own_fields():
+    """W meets x1, x2 and y1, y2 in each step and learns y2 x2' / cols, which rows see twice."""
+
+    def program(ops, t):
+        W = ops.weight("W", "rows", "cols")
+        x = [ops.constant(name, "cols", jnp.eye(1)) for name in ("x1", "x2")]
+        y = [ops.constant(name, "rows", jnp.eye(1)) for name in ("y1", "y2")]
+        forward, backward = [W @ v for v in x], [W.T @ v for v in y]
+        W.append(y[1], x[1])
+        ops.observe("rows", jnp.block([[ops.inner(u, v) for v in forward] for u in y]))
+        ops.observe("cols", jnp.block([[ops.inner(u, v) for v in backward] for u in x]))
+
+    coordinates = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.3, 0.0]])
+    seen = sweep(Task(program, {"rows": 2.0, "cols": 1.0}, coordinates)).seen
+    spike = 0.3 * np.diag([0.0, 1.0])
+    np.testing.assert_allclose(seen["rows"], [0 * spike, spike], atol=1e-12)
+    np.testing.assert_allclose(seen["cols"], [0 * spike, 2 * spike], atol=1e-12)
+
+
+def test_the_past_is_read_field_by_field():
+    """x_t = c + x_0 + ... + x_(t-1) doubles at every step; later rows of the past are empty."""
+
+    def program(ops, t):
+        past = ops.history("x", "cols", 4)
+        x = ops.constant("c", "cols", jnp.eye(1)) + past.mix(jnp.ones((4, 1)))
+        ops.remember("x", x)
+        ops.observe("norms", jnp.append(ops.inner(past, past).diagonal(), ops.inner(x, x)))
+
+    found = solve_program(program, {"cols": 1.0}, 4).seen["norms"]
+    powers = 4.0 ** np.arange(4)
+    np.testing.assert_allclose(found[:, :4], np.tril(np.ones((4, 4)), -1) * powers, rtol=1e-12)
+    np.testing.assert_allclose(found[:, 4], powers, rtol=1e-12)
 
 
 def strange_program(ops, t):

@@ -27,6 +27,14 @@ def test_matrices_come_in_the_order_of_their_declaration():
         ops.remember("v", W.T @ (W @ v))
 
     names = tuple(f"W{k}" for k in range(depth))
+
+    def more(ops, t):  # a weight of unlike sides, with the default standard deviation
+        ops.weight("V", "s1", "s0").T @ ops.constant("z", "s1", jnp.eye(1))
+        ops.weight("V", "s1", "s0") @ ops.constant("x", "s0", jnp.eye(1))
+
+    _, variances = make_plan([more], {"s0": 4.0, "s1": 6.0})  # sums over rows: (1 / 4) 6
+    assert variances.born == {"V.forward": 1.0, "V.backward": 1.5}
+
     for programs in ([program], [program, probe]):
         plan, _ = make_plan(programs, {f"s{k}": 1.0 for k in range(depth + 1)})
         assert tuple(name for name, _ in plan.spikes) == names

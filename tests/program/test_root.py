@@ -41,3 +41,23 @@ def test_derivatives_at_degenerate_matrices(kind):
 def test_nothing_has_a_root_of_nothing_and_no_slope():
     value, slope = jax.value_and_grad(lambda x: gram_root(x * jnp.eye(2))[0, 0])(0.0)
     assert value == 0 and slope == 0
+
+
+def test_second_derivatives_where_the_null_space_turns():
+    """Rank one has a root in closed form, v v' / |v|, whose null space moves with v."""
+
+    def vector(t):
+        return jnp.stack([2.0 + t, 3.0 * t, 0.5 * t**2])
+
+    def root(t):
+        return gram_root(jnp.outer(vector(t), vector(t)))
+
+    def known(t):
+        return jnp.outer(vector(t), vector(t)) / jnp.linalg.norm(vector(t))
+
+    def second(function):
+        return jax.jit(jax.jacfwd(jax.jacfwd(function)))(0.0)
+
+    exact = second(known)
+    assert jnp.abs(exact[1:, 1:]).max() > 1
+    np.testing.assert_allclose(second(root), exact, atol=1e-9)

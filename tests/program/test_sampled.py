@@ -7,7 +7,7 @@ import pytest
 
 import spectrax as sx
 from spectrax.program.normals import standard_normals
-from spectrax.program.sampled import ROUNDING, memory
+from spectrax.program.sampled import COPIES, ROUNDING, memory
 from spectrax.program.sampled_ops import gram_schmidt
 
 RNG = np.random.default_rng(3)
@@ -131,6 +131,16 @@ def test_bad_requests():
     with pytest.raises(ValueError, match="`key` of SampledLimit must be concrete"):
         jax.jit(lambda: sx.solve(model, interpreter=limit()).train_loss)()
     assert memory(model.task().plan(), 4, 2000) > memory(model.task().plan(), 4, 1000) > 8000
+
+
+def test_memory_counts_every_number_of_a_site():
+    """Normals, fields and their noises: what grows with the number of sites."""
+    plan = sx.WideNetwork(3, 2, **OPTIONS).task().plan()
+    sites = limit(128).prepare(plan, 2)
+    held = jax.tree.leaves((sites.normals, jax.eval_shape(lambda: sites.blank(plan, 2))))
+    of_one_site = sum(x.size for x in held if x.shape[-1] == 128) / 128
+    growth = memory(plan, 2, 129) - memory(plan, 2, 128)
+    assert growth == 8 * COPIES * of_one_site
 
 
 @pytest.mark.slow

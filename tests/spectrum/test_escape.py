@@ -180,6 +180,39 @@ def test_the_initial_matrix_may_change_its_scale():
         assert jnp.all(jnp.isfinite(leaf))
 
 
+def test_the_unit_of_the_weights_does_not_matter():
+    """W and 1e-3 W, whose fields respond 1e3 times as much: every tolerance is a relative one."""
+    weights, s = training(num_steps=LONG, eta=0.01, gamma0=2.0), 1e-3
+    small = TrainedWeights(
+        *(weights.Ce, weights.Cf, weights.Re / s, weights.Rf / s),
+        weights.coordinates.at[:, 1:].multiply(s),
+        *(weights.aspect, weights.sigma * s),
+    )
+    found, scaled = outlier_path(weights), outlier_path(small)
+    np.testing.assert_allclose(scaled.strength, s**2 * found.strength, rtol=1e-9)
+    np.testing.assert_allclose(scaled.location, s**2 * found.location, rtol=1e-9)
+
+
+def test_every_size_of_problem_can_be_built():
+    """Traced only: more fields than the largest room, more strengths than the smallest has."""
+    n = 140
+    none, coordinates = jnp.zeros((n, n)), jnp.zeros((n + 1, n + 1))
+    weights = TrainedWeights(none, none, none, none, coordinates, 1.0, 1.0)
+
+    def tangent(weights, count):
+        def strengths(weights):
+            return strengths_at(weights, jnp.array([n]), count)[0]
+
+        return jax.jvp(strengths, (weights,), (weights,))[1]
+
+    for count in (1, 60):
+        traced = jax.make_jaxpr(lambda weights, num=count: tangent(weights, num))(weights)
+        assert traced.out_avals[0].shape == (1, count)
+    small = jax.make_jaxpr(lambda weights: strengths_at(weights, jnp.array([n])))(weights)
+    for size in (16, 32, n):  # first tries that cost little: two eigenvalues for each field
+        assert f"f64[1,{2 * size},{2 * size}]" in str(small)
+
+
 def test_below_the_bulk_as_for_single_spikes():
     """The spike of `own_image` again, added in two steps."""
     ones, none = jnp.ones((2, 2)), jnp.zeros((2, 2))

@@ -124,3 +124,18 @@ def test_bad_requests():
     ):
         with pytest.raises(ValueError, match=message):
             ask()
+
+
+def test_samples_of_sums_and_products_are_those_of_both_laws():
+    """Means and variances of eigenvalues add, means multiply; scales stay with their law."""
+    marchenko_pastur = sx.product_law(0.5, sigma=2.0).scaled(0.25)
+    A = sx.free_sum(semicircle(1.6).scaled(0.5), marchenko_pastur).sample(
+        300, key=jax.random.key(0)
+    )
+    np.testing.assert_allclose(A, A.T, atol=1e-12)
+    mean = jnp.trace(A) / 300
+    np.testing.assert_allclose(mean, 0.5, rtol=0.03)
+    np.testing.assert_allclose(jnp.sum(A**2) / 300 - mean**2, 0.64 + 0.5, rtol=0.03)
+    first, second = sx.product_law(0.5, sigma=1.2).scaled(2.0), marchenko_pastur.scaled(3.0)
+    W = sx.free_product(first, second).sample(300, key=jax.random.key(1))
+    np.testing.assert_allclose(jnp.sum(W**2) / 300, 0.5 * 1.44 * 2.0 * 0.5 * 3.0, rtol=0.1)

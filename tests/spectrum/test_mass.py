@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import spectrax as sx
+from spectrax.spectrum import mass
 from spectrax.spectrum.cumulative import cumulative
 from spectrax.spectrum.mass import RESULTS, result_of
 
@@ -50,6 +51,14 @@ def test_an_atom_elsewhere_is_a_result_code():
     assert found.result == RESULTS.unresolved
     whole = dataclasses.replace(found, density=2 * found.density)
     assert whole.result == RESULTS.resolved
+
+
+@pytest.mark.parametrize(("exponent", "power"), [(0, 1), (1 / 2, 1), (2 / 3, 3 / 2), (4 / 5, 2)])
+def test_the_root_takes_a_divergence_away(exponent, power, monkeypatch):
+    """At a small angle a the point is a^(2 power): x^(-exponent) dx is regular in it."""
+    monkeypatch.setattr(mass, "_solved", lambda law, x: (3.0 * x**-exponent, None))
+    found = mass._power(None, jnp.array([0.7, 20.0]))
+    np.testing.assert_allclose(found, power, rtol=1e-9)
 
 
 def test_the_limit_of_the_code():

@@ -98,11 +98,20 @@ def test_mass_of_random_laws_is_one(products):
 
 def test_a_narrow_bulk_far_from_zero_has_both_edges():
     """Marchenko-Pastur: (sqrt(c) -+ 1)^2, whatever the ratio and the variance."""
-    for aspect in (100.0, 1e4):
+    for aspect in (100.0, 1e4, 1e7):  # the last: narrower than the grid
         law = NestedProducts(1e-4 * ONE, aspect * ONE, ONE, 0 * ONE)
         low, high = law.edges()
         np.testing.assert_allclose(low, 1e-4 * (np.sqrt(aspect) - 1) ** 2, rtol=1e-9)
         np.testing.assert_allclose(high, 1e-4 * (np.sqrt(aspect) + 1) ** 2, rtol=1e-9)
+
+
+def test_the_bound_is_that_of_the_norms():
+    """Norms multiply, shifts add: B_1 = G_1 + n_1 and B_0 = G_2 + n_2 B_1, by hand."""
+    variance, aspect, scale = jnp.array([1.0, 2.0]), jnp.array([4.0, 9.0]), jnp.array([2.0, 3.0])
+    law = NestedProducts(variance, aspect, scale, jnp.array([0.5, 0.25]))
+    norms = 1.0 / 2 * (1 + 2) ** 2, 2.0 / 3 * (1 + 3) ** 2
+    np.testing.assert_allclose(law.bound(), 0.25 + norms[1] * (0.5 + norms[0]), rtol=1e-12)
+    assert law.top() < law.bound()
 
 
 def test_eigenvalues_are_counted_layer_by_layer():

@@ -127,6 +127,12 @@ def test_small_matrices_come_from_the_closed_form(law):
         assert abs(moments.mean() - theory) < 4 * stderr + (power - 1) * theory * 2 / 20
 
 
+def test_samples_have_the_rounded_sizes_and_at_least_one_row():
+    law = sx.one_step_outputs(0.3, 0.1, 1.0)
+    for size, rows in ((1, 1), (9, 3)):
+        assert law.sample(size, key=jax.random.key(0)).shape == (rows, size)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("omega", [0.5, 1.0, 2.0])
 def test_edge_corrections_fall_like_one_over_the_width(omega):

@@ -11,6 +11,7 @@ from spectrum.helpers import CASES
 
 import spectrax as sx
 from spectrax.spectrum.pencil import Pencil
+from spectrax.spectrum.system import pairs_of
 
 
 def complex_of(pairs):
@@ -68,6 +69,12 @@ def test_entries_that_are_left_out_are_zero():
     again = law._resolvent(law._self_energy(G), 2.0 + 0.5j)
     np.testing.assert_allclose(again, G, atol=1e-10)
     assert (np.abs(np.asarray(again)[~kept]) < 1e-15).all() and (np.asarray(G)[kept] != 0).all()
+
+
+def test_fields_are_joined_through_others():
+    """Two links in a row: the inverse of a triangular matrix is triangular."""
+    links = ((0, 1, -1, False), (1, 2, -1, False), (2, 3, -1, False))
+    np.testing.assert_array_equal(pairs_of(4, 0, links), np.triu_indices(4))
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import pytest
 
 import spectrax as sx
 from spectrax.spectrum.outputs import OneStepOutputs
+from spectrax.spectrum.support import _fold
 
 
 @pytest.mark.slow
@@ -20,6 +21,19 @@ def test_intervals_are_continuous_where_the_lowest_edge_gets_hard():
     near, square = jax.jit(lambda nu: jax.lax.map(intervals, nu))(jnp.array([1.0001, 1.0]))
     np.testing.assert_allclose(near, square, rtol=1e-3, atol=1e-6)
     assert 0 <= near[0, 0] < near[0, 1] < near[1, 0] < near[1, 1] < 30
+
+
+def test_an_edge_moves_as_marchenko_and_pastur_have_it():
+    """Without a step the upper edge is (1 + sqrt(nu))^2, found again from close by."""
+    one = jnp.ones(())
+
+    def edge(nu):
+        law, fixed = (OneStepOutputs(x, 0.5 * one, 0 * one, one, one) for x in (nu, 2.0 * one))
+        return _fold(law, fixed, jnp.asarray(5.85), jnp.asarray(5.83), jnp.asarray(0.03))
+
+    found, slope = jax.jit(jax.value_and_grad(edge))(2.0)
+    np.testing.assert_allclose(found, (1 + 2**0.5) ** 2, rtol=1e-10)
+    np.testing.assert_allclose(slope, 1 + 2**-0.5, rtol=1e-9)
 
 
 @pytest.mark.slow

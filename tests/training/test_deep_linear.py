@@ -4,6 +4,7 @@ import json
 from functools import cache
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -253,6 +254,12 @@ def test_a_solve_contains_every_shorter_one():
 def test_bad_hyperparameters_are_refused_in_one_sentence(change, sentence):
     with pytest.raises(ValueError, match=sentence):
         sx.DeepLinear(2, 5, **BASE | change)
+
+
+def test_a_rate_of_zero_is_a_rate_and_a_negative_one_is_none():
+    """Where no number can be refused, `valid` tells."""
+    valid = jax.vmap(lambda eta: sx.DeepLinear(2, 5, **BASE | {"eta": eta}).valid())
+    assert valid(jnp.array([0.1, 0.0, -0.1])).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("depth", [0, 1.5, True])
