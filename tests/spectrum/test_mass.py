@@ -57,7 +57,7 @@ def test_an_atom_elsewhere_is_a_result_code():
 def test_the_root_takes_a_divergence_away(exponent, power, monkeypatch):
     """At a small angle a the point is a^(2 power): x^(-exponent) dx is regular in it."""
     monkeypatch.setattr(mass, "_solved", lambda law, x: (3.0 * x**-exponent, None))
-    found = mass._power(None, jnp.array([0.7, 20.0]))
+    found = mass._power_at_zero.__wrapped__(None, jnp.array([0.7, 20.0]))
     np.testing.assert_allclose(found, power, rtol=1e-9)
 
 
