@@ -38,6 +38,7 @@ def test_without_learning_the_motion_is_a_matrix_exponential():
     np.testing.assert_allclose(free.activity[-1], jnp.mean(x**2), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_euler_steps_tend_to_it_at_first_order():
     """The same matrix and start, stepped in NumPy."""
     found = moved(60, given=model(activation="tanh"), dense=True, max_steps=200)

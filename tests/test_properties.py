@@ -73,6 +73,7 @@ def rotated(order, rotation, steps=T):
 # training
 
 
+@pytest.mark.slow
 @given(settings=SETTINGS, gram=GRAMS)
 def test_a_training_contains_every_shorter_one(settings, gram):
     whole = solved(settings, num_classes=C, teacher_gram=gram)

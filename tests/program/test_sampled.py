@@ -19,14 +19,12 @@ def limit(num_neurons=256, **options):
     return sx.SampledLimit(num_neurons, key=jax.random.key(0), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
         {"momentum": 0.5, "weight_decay": 0.02, "targets": Y[:, 0]},
-        pytest.param(
-            {"batches": RNG.integers(0, 3, (5, 2)), "test_inputs": RNG.normal(size=(2, 5))},
-            marks=pytest.mark.slow,
-        ),
+        {"batches": RNG.integers(0, 3, (5, 2)), "test_inputs": RNG.normal(size=(2, 5))},
     ],
     ids=["momentum and decay", "two outputs, batches, test inputs"],
 )

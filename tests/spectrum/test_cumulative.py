@@ -40,6 +40,7 @@ def test_two_square_factors_diverge_faster():
     np.testing.assert_allclose(mean, law.moment(1), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_two_intervals_share_the_mass():
     """A few strong outputs: as many large eigenvalues as outputs."""
     law = cumulative(sx.one_step_outputs(2.0, 0.1, 3.0), 64)

@@ -141,6 +141,7 @@ def test_edge_corrections_fall_like_one_over_the_width(omega):
     np.testing.assert_allclose(256 * (law.edges()[1] / edge - 1), slope, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_the_bulk_of_wide_networks_moves_in_mup_only():
     for parameterization, moved in ((sx.mup, True), (sx.ntk, False)):
         law = sx.one_step_outputs(1e4, 1.0, 1.0, 1.0, parameterization).scaled(1e-4)

@@ -119,6 +119,7 @@ def test_every_route_knows_the_coupling():
         assert stderr < 0.02 * mean and abs(mean - path.location[step, 0]) < 4 * stderr
 
 
+@pytest.mark.slow
 def test_a_comparison_has_the_outlier_and_sees_a_wrong_coupling():
     model = tanh_spikes(0.5, 1.0, 1.5)
     interpreter = sx.SampledLimit(1024, key=jax.random.key(0))
