@@ -10,7 +10,7 @@ import pytest
 from spectrax.checkpoints import CheckpointError, open_checkpoint
 from spectrax.checkpoints.limits import NAME, NODES, parsed
 from spectrax.checkpoints.protobuf import fields
-from spectrax.checkpoints.pytorch import _bounded
+from spectrax.checkpoints.pytorch import _bounded, _loaded
 from spectrax.checkpoints.quantised import companions
 
 
@@ -134,6 +134,27 @@ def test_fields_are_counted_in_all_graphs():
     assert len(list(fields(model))) == 2 + 3 + 3 + 1 + 2 + 1
 
 
+def varint(number: int) -> bytes:
+    """Seven bits a byte, the lowest first; all but the last byte have the eighth."""
+    found = []
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*found, number])
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 255, 256, 16_383, 16_384, 2**21])
+def test_a_field_ends_where_its_length_says(size):
+    """Also a number of as much; and those of four and of eight bytes."""
+    text = b"\x12" + varint(size) + bytes(size)
+    others = b"\x08" + varint(size), b"\x11" + bytes(8), b"\x15" + bytes(4)
+    starts = np.cumsum([0, len(text), *map(len, others)])
+    assert list(fields(b"".join([text, *others]) + b"\x08\x08")) == starts.tolist()
+    for part in others[1:]:
+        with pytest.raises(ValueError, match="cut short"):
+            list(fields(text + part[:-1]))
+
+
 @pytest.mark.parametrize("data", [b"\x00", b"\x3a", b"\x3a\x05ab", b"\x3b", b"\xff" * 20])
 def test_what_is_no_message_is_said_so(data):
     with pytest.raises(ValueError, match="no model|no field"):
@@ -189,3 +210,20 @@ def test_archives_of_pytorch_are_bounded(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match="claims"):
             _bounded(path)
         monkeypatch.undo()
+
+
+def test_tensors_of_pytorch_go_to_the_host_and_nothing_is_unpickled(tmp_path):
+    """Files of a GPU are read without one, the mapped and the old ones that cannot be mapped."""
+    calls = []
+
+    class Torch:
+        @staticmethod
+        def load(path, **options):
+            calls.append(options)
+            if "mmap" in options:
+                raise RuntimeError("mmap can only be used with files saved by 1.6 or later")
+            return {}
+
+    assert _loaded(Torch, tmp_path / "a.pt") == {}
+    safe = {"map_location": "cpu", "weights_only": True}
+    assert calls == [safe | {"mmap": True}, safe]

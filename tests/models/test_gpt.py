@@ -129,6 +129,10 @@ def test_half_precision_computes_with_single_precision_parameters():
     assert {x.dtype for x in params} == {jnp.dtype(jnp.float32)}
     x, y = forward(single, TOKENS), forward(half, TOKENS)
     assert x.dtype == y.dtype == jnp.float32
+    stream = nnx.eval_shape(half.embedding, TOKENS)
+    for block in half.blocks:  # all between embedding and logits
+        assert stream.dtype == jnp.bfloat16
+        stream = nnx.eval_shape(block, stream)
     error = float(jnp.sqrt(jnp.mean((x - y) ** 2) / jnp.mean(x**2)))
     assert 1e-4 < error < 0.05
 

@@ -10,7 +10,7 @@ from flax import nnx
 from models.cnn import CNN
 from models.gpt import GPT
 from models.loss import cross_entropy
-from models.optimizer import optimizer
+from models.optimizer import _schedule, optimizer
 from models.roles import path_of, roles
 from models.step import start
 
@@ -109,6 +109,17 @@ def test_schedules_warm_up_and_cool_down(schedule):
         rates.append(-flat(updates)[path][0, 0] / tiny.scaling.rate("hidden", "sgd", branch=True))
     after = np.ones(5) if schedule == "constant" else 0.5 + 0.5 * np.cos(np.pi * np.arange(5) / 4)
     np.testing.assert_allclose(rates, [0, 0.25, 0.5, 0.75, *after], atol=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("warmup", [0, 1, 2])
+def test_a_warm_up_of_any_length_starts_at_zero(schedule, warmup):
+    rate, t = _schedule(schedule, 3.0, 10, warmup), np.arange(10)
+    after = 0.5 + 0.5 * np.cos(np.pi * (t - warmup) / (10 - warmup)) if schedule == "cosine" else 1
+    expected = np.where(t < warmup, t / max(warmup, 1), after)
+    np.testing.assert_allclose(
+        jnp.stack([rate(jnp.asarray(i)) for i in t]), 3 * expected, atol=1e-6
+    )
 
 
 def test_model_state_and_plain_arrays_get_the_same_updates(model, gradient):

@@ -63,6 +63,15 @@ def test_a_batch_depends_on_seed_step_and_size_alone(data):
     np.testing.assert_array_equal(other.evaluation(9)[0], data.evaluation(9)[0])
 
 
+def test_options_of_the_folder_are_those_of_the_data(folder, data):
+    options = {"seed": 1, "augment": True, "threads": 3}
+    found = image_folder(folder, size=32, **options)
+    assert {name: getattr(found, name) for name in options} == options
+    expected = dataclasses.replace(data, **options).batch(0, 24)
+    for x, y in zip(found.batch(0, 24), expected, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
 def test_evaluation_mixes_the_classes(data):
     inputs, targets = data.evaluation(12)
     assert sorted(targets) == [0] * 4 + [1] * 4 + [2] * 4 and list(targets) != sorted(targets)
