@@ -9,6 +9,7 @@ from models.cnn import CNN
 from models.gpt import GPT
 from models.resnet import ResNet18
 from models.roles import roles
+from models.scaling import Scaling
 
 NETWORKS = {
     "cnn": lambda **options: CNN(8, 2, base_width=2, **options),
@@ -43,6 +44,7 @@ def test_kernels_start_with_sigma_over_the_root_of_fan_in(deviations, name, give
             assert (kernel == np.float32(0.2)).all()
         seen.add((path[-1], role.name))
     kinds = {("kernel", "hidden"), ("kernel", "output")}
+    assert model.scaling == Scaling(4.0, model.scaling.depth)
     assert kinds | {("embedding" if name == "gpt" else "kernel", "input")} <= seen
 
 
