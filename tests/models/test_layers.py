@@ -6,6 +6,7 @@ import pytest
 from flax import nnx
 
 from models.cnn import CNN
+from models.dense import Dense
 from models.gpt import GPT
 from models.resnet import ResNet18
 from models.roles import roles
@@ -15,6 +16,9 @@ NETWORKS = {
     "cnn": lambda **options: CNN(8, 2, base_width=2, **options),
     "gpt": lambda **options: GPT(8, 2, 2, vocab_size=6, base_width=2, **options),
     "resnet": lambda **options: ResNet18(8, num_classes=6, base_width=2, **options),
+    "dense": lambda readout_sigma=1.0, **options: Dense(
+        8, 3, inputs=5, outputs=6, base_width=2, **options
+    ),
 }
 
 
@@ -32,7 +36,8 @@ def deviations(monkeypatch):
 @pytest.mark.parametrize("given", [{}, {"sigma": 3.0, "readout_sigma": 5.0}])
 def test_kernels_start_with_sigma_over_the_root_of_fan_in(deviations, name, given):
     model = NETWORKS[name](rngs=nnx.Rngs(0), **given)
-    sigma, readout = given.get("sigma", 1.0), given.get("readout_sigma", 1.0)
+    sigma = given.get("sigma", 2**0.5 if name == "dense" else 1.0)
+    readout = given.get("readout_sigma", 1.0) if name != "dense" else 1.0  # has no such option
     params, seen = dict(nnx.to_flat_state(nnx.state(model, nnx.Param))), set()
     for path, role in roles(model).items():
         kernel = np.asarray(params[path].get_value())
