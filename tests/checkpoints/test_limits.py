@@ -1,5 +1,6 @@
 """Bounds lie above what networks have, and are checked on bytes alone."""
 
+import importlib.util
 import json
 import struct
 import zipfile
@@ -9,7 +10,7 @@ import pytest
 
 from spectrax.checkpoints import CheckpointError, open_checkpoint
 from spectrax.checkpoints.limits import NAME, NODES, parsed
-from spectrax.checkpoints.protobuf import fields
+from spectrax.checkpoints.protobuf import MESSAGES, fields
 from spectrax.checkpoints.pytorch import _bounded, _loaded
 from spectrax.checkpoints.quantised import companions
 
@@ -141,6 +142,41 @@ def varint(number: int) -> bytes:
         found.append(number & 127 | 128)
         number >>= 7
     return bytes([*found, number])
+
+
+# Numbers of the fields on the way to messages of ONNX: all kinds, in all places that hold them.
+MODEL = [(7,), (8,), (14,), (20, 1, 1), (20, 2, 1), (20, 3), (20, 4), (26,)]
+FUNCTION = [(25, 7, 5), (25, 9), (25, 11, 5), (25, 12, 2), (25, 14)]
+GRAPH = [(7, 5, 3), (7, 5, 13), (7, 5, 16), (7, 11, 2, 1, 2, 1), (7, 12, 2, 4, 1, 1), (7, 13, 4)]
+GRAPH += [(7, 13, 2, 5, 2, 8, 2, 1), (7, 12, 2, 7), (7, 11, 2, 9, 1, 1), (7, 14, 2), (7, 16)]
+GRAPH += [(7, 15, 1, 13), (7, 15, 2, 16)]
+NODE = [(7, 1, 9), (7, 1, 10, 2, 3), (7, 1, 10, 2, 4, 2)]
+NODE += [(7, 1, 5, *rest) for rest in ((5, 13), (10, 13), (6, 1, 5), (11, 1, 5))]
+NODE += [(7, 1, 5, *rest) for rest in ((14, 1), (15, 1), (22, 1), (23, 2))]
+
+
+@pytest.mark.parametrize("path", [*MODEL, *FUNCTION, *GRAPH, *NODE], ids=str)
+def test_fields_are_counted_in_every_message(path):
+    """Five texts of a number that no message has."""
+    data = 5 * (varint(60 << 3 | 2) + b"\0")
+    for number in reversed(path):
+        data = varint(number << 3 | 2) + varint(len(data)) + data
+    assert len(list(fields(data))) == len(path) + 5
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("onnx"), reason="needs onnx")
+def test_messages_are_those_of_the_library():
+    """Every field of the installed version that holds a message is gone into."""
+    from onnx import ModelProto
+
+    seen, todo = set(), [(ModelProto.DESCRIPTOR, "model")]
+    while todo:
+        kind, name = pair = todo.pop()
+        if (kind.full_name, name) not in seen:
+            seen.add((kind.full_name, name))
+            inside = {x.number: x.message_type for x in kind.fields if x.message_type is not None}
+            assert inside.keys() <= MESSAGES[name].keys(), pair
+            todo += [(found, MESSAGES[name][number]) for number, found in inside.items()]
 
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 255, 256, 16_383, 16_384, 2**21])

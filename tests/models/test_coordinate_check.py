@@ -1,5 +1,6 @@
 """µP keeps the size of every update whatever the width, CompleteP whatever the depth."""
 
+import functools
 import json
 
 import jax
@@ -134,20 +135,20 @@ def test_outputs_of_all_layers_are_seen():
 class Matrix(nnx.Module):
     """One layer, in a network because outputs are those of what is inside."""
 
-    def __init__(self, width, rngs):
-        self.layer = linear(3, width, "input", Scaling(), rngs=rngs)
+    def __init__(self, role, width, rngs):
+        self.layer = linear(3, width, role, Scaling(), rngs=rngs)
         self.width = width
 
     def __call__(self, x):
         return self.layer(x)
 
 
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_changes_under_a_linear_loss_are_those_of_the_formula(seeds):
+@pytest.mark.parametrize(("seeds", "role"), [(1, "input"), (2, "hidden")])
+def test_changes_under_a_linear_loss_are_those_of_the_formula(seeds, role):
     """Steps along one gradient whatever the weights: ΔW = −T · rate · xᵀy, ΔWx of that size."""
     x, y = np.array([[1.0, 2.0, 3.0]], np.float32), np.array([0.7], np.float32)
     found = coordinate_check(
-        Matrix,
+        functools.partial(Matrix, role),
         (2, 4),
         transformation=lambda built: optax.sgd(0.1 * built.width**0.5),
         loss=lambda model, x, y: jnp.sum(model(x) * y[:, None]),
@@ -159,9 +160,11 @@ def test_changes_under_a_linear_loss_are_those_of_the_formula(seeds):
     )
     rate = 3 * 0.1 * 0.7 * np.sqrt([2, 4])[:, None] * np.ones((2, seeds))
     np.testing.assert_allclose(found.outputs["layer"], rate * 14, rtol=1e-5)
-    np.testing.assert_allclose(found.weights["layer.kernel"], rate * (14 / 3) ** 0.5, rtol=1e-5)
-    assert found.slopes["layer"] == pytest.approx(0.5, rel=1e-4)
-    assert found.weight_slopes["layer.kernel"] == pytest.approx(0.5, rel=1e-4)
+    norm = np.array([[6], [12]]) if role == "hidden" else 1  # of Frobenius; else root mean square
+    size = rate * np.sqrt(14 / 3 * norm)
+    np.testing.assert_allclose(found.weights["layer.kernel"], size, rtol=1e-5)
+    slopes = found.slopes["layer"], found.weight_slopes["layer.kernel"]
+    assert slopes == pytest.approx((0.5, 1.0 if role == "hidden" else 0.5), rel=1e-4)
 
 
 def test_without_a_network_nothing_is_compared():
