@@ -1,6 +1,7 @@
 """Small folders of real JPEG and PNG files, whole and damaged."""
 
 import dataclasses
+import inspect
 import os
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from models.data import image_folder
-from models.data.folder import MEAN, SPREAD, decode
+from models.data.folder import MEAN, SPREAD, ImageFolder, decode
 
 CLASSES = {"bird": (200, 30, 30), "fish": (20, 180, 40), "tree": (90, 90, 210)}
 SUFFIXES = (".JPEG", ".jpg", ".png", ".PNG")
@@ -70,6 +71,10 @@ def test_options_of_the_folder_are_those_of_the_data(folder, data):
     expected = dataclasses.replace(data, **options).batch(0, 24)
     for x, y in zip(found.batch(0, 24), expected, strict=True):
         np.testing.assert_array_equal(x, y)
+    defaults = inspect.signature(image_folder).parameters
+    for name, parameter in inspect.signature(ImageFolder).parameters.items():
+        if parameter.default is not parameter.empty:
+            assert parameter.default == defaults[name].default
 
 
 def test_evaluation_mixes_the_classes(data):
@@ -248,6 +253,21 @@ def test_pixels_are_bounded_by_bytes(tmp_path, monkeypatch, mode, depth):
     monkeypatch.setattr("models.data.folder.MOST", 400 * 300 - 1)
     with pytest.raises(ValueError, match="its 400 × 300 pixels take"):
         decode(path, 8)
+
+
+def test_pixels_may_be_so_many_times_the_bytes(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (400, 300)).save(path)
+    times = 400 * 300 * 4 / path.stat().st_size
+    assert times > 100
+    monkeypatch.setattr("models.data.folder.SPARE", 0)
+    for inflation in (times * 1.01, times * 0.99):
+        monkeypatch.setattr("models.data.folder.INFLATION", inflation)
+        if inflation > times:
+            assert decode(path, 8).shape == (8, 8, 3)
+        else:
+            with pytest.raises(ValueError, match="its 400 × 300 pixels take 0 MB"):
+                decode(path, 8)
 
 
 def test_large_images_are_decoded_one_at_a_time(folder, monkeypatch):
