@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spectrax.checkpoints import CheckpointError, open_checkpoint
-from spectrax.checkpoints.limits import NAME, NODES, parsed
+from spectrax.checkpoints.limits import NAME, NODES, Directory, parsed
 from spectrax.checkpoints.protobuf import MESSAGES, fields
 from spectrax.checkpoints.pytorch import _bounded, _loaded
 from spectrax.checkpoints.quantised import companions
@@ -113,6 +113,18 @@ def test_directories_are_weighed_before_they_become_objects(tmp_path, monkeypatc
     monkeypatch.setattr("zipfile.ZipInfo", None)  # which would be called for each member
     with pytest.raises(CheckpointError, match="claims more than 1 arrays"):
         open_checkpoint(tmp_path / "a.npz")
+
+
+def test_a_directory_is_not_read_beyond_what_its_members_take(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(5000))
+    for size in (2000, 2001, None):
+        file = Directory(tmp_path / "a", 2)
+        if size == 2001:
+            with pytest.raises(CheckpointError, match="claims more than 2 arrays"):
+                file.read(size)
+            assert file.tell() == 0
+            file.opened()
+        assert len(file.read(size)) == (size or 5000)
 
 
 def test_stacks_of_a_hundred_thousand_stay_whole(tmp_path):
