@@ -11,6 +11,9 @@ SWAPS = {
     ast.Eq: ("==", "!="), ast.NotEq: ("!=", "=="), ast.Is: ("is", "is not"),
     ast.IsNot: ("is not", "is"), ast.In: ("in", "not in"), ast.NotIn: ("not in", "in"),
 }  # fmt: skip
+# Functions whose first two arguments may change places, alone or as attributes of these.
+SYMMETRIC = {"max": (), "min": (), "maximum": ("jnp", "np"), "minimum": ("jnp", "np")}
+SYMMETRIC |= {"hypot": ("jnp", "np", "math")}
 # Messages and names. Annotations and decorators are left out below.
 SKIPPED = (ast.Raise, ast.Assert, ast.JoinedStr, ast.Import, ast.ImportFrom)
 
@@ -91,8 +94,20 @@ class Places(ast.NodeVisitor):
     def _call(self, node) -> None:
         if len(node.args) >= 2 and not any(isinstance(x, ast.Starred) for x in node.args[:2]):
             (a, b), (c, d) = map(self.span, node.args[:2])
-            self.add(a, d, self.text[c:d] + self.text[b:c] + self.text[a:b])
+            first, second = self.text[a:b], self.text[c:d]
+            if first != second and not _symmetric(node):
+                self.add(a, d, second + self.text[b:c] + first)
         for keyword in node.keywords:
             start, end = self.span(keyword.value)
             if keyword.arg and self.text[end : end + 1] == ",":
                 self.add(self.span(keyword)[0], end + 1, "")
+
+
+def _symmetric(call: ast.Call) -> bool:
+    """Swapped arguments give the same; with a `key`, not where two are equal."""
+    function = call.func
+    if isinstance(function, ast.Name):
+        return SYMMETRIC.get(function.id) == () and not call.keywords
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+        return function.value.id in SYMMETRIC.get(function.attr, ())
+    return False

@@ -112,7 +112,7 @@ def _layout(node, place: int) -> str:
     """Order of the axes, from what the node does with them."""
     if node.op_type in ("MatMul", "MatMulInteger", "QLinearMatMul") and place > 0:
         return "in_out"
-    if node.op_type == "Gemm" and place == 1:
-        flag = next((x.i for x in node.attribute if x.name == "transB"), 0)
-        return "out_in" if flag else "in_out"
+    if node.op_type == "Gemm" and place < 2:
+        flag = next((x.i for x in node.attribute if x.name == ("transA", "transB")[place]), 0)
+        return "out_in" if (place == 0) != bool(flag) else "in_out"
     return "out_in"

@@ -7,23 +7,26 @@ from spectrax.checkpoints.limits import NODES
 DEEPEST = 100  # messages within messages, protobuf's own bound
 # By message: which numbers of fields hold which messages.
 MESSAGES = {
-    "model": {7: "graph", 8: "leaf", 14: "leaf", 20: "training", 25: "function"},
+    "model": {7: "graph", 8: "leaf", 14: "leaf", 20: "training", 25: "function", 26: "leaf"},
     "training": {1: "graph", 2: "graph", 3: "leaf", 4: "leaf"},
     "function": {7: "node", 9: "leaf", 11: "attribute", 12: "value", 14: "leaf"},
     "graph": {
         **{1: "node", 5: "tensor", 14: "annotation", 15: "sparse", 16: "leaf"},
         **dict.fromkeys((11, 12, 13), "value"),
     },
-    "node": {5: "attribute", 9: "leaf"},
+    "node": {5: "attribute", 9: "leaf", 10: "devices"},
+    "devices": {2: "sharding"},
+    "sharding": {3: "leaf", 4: "sharded"},
+    "sharded": {2: "leaf"},
     "attribute": {
         **{5: "tensor", 6: "graph", 10: "tensor", 11: "graph"},
         **{14: "type", 15: "type", 22: "sparse", 23: "sparse"},
     },
-    "tensor": {13: "leaf", 16: "leaf"},
+    "tensor": {3: "leaf", 13: "leaf", 16: "leaf"},
     "sparse": {1: "tensor", 2: "tensor"},
     "annotation": {2: "leaf"},
     "value": {2: "type", 4: "leaf"},
-    "type": {1: "sized", 8: "sized", 4: "inner", 5: "inner", 9: "inner"},
+    "type": {1: "sized", 8: "sized", 4: "inner", 5: "inner", 7: "leaf", 9: "inner"},
     "inner": {1: "type", 2: "type"},
     "sized": {2: "shape"},
     "shape": {1: "leaf"},

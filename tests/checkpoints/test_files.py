@@ -14,6 +14,7 @@ import safetensors.numpy
 from flax import serialization
 
 from spectrax.checkpoints import CheckpointError, find_snapshots, open_checkpoint
+from spectrax.checkpoints.base import reading
 from spectrax.checkpoints.opening import number_of
 from spectrax.empirical import measure_spectrum
 
@@ -35,6 +36,23 @@ def write(path: pathlib.Path, arrays) -> pathlib.Path:
     else:
         safetensors.numpy.save_file({k: np.ascontiguousarray(x) for k, x in arrays.items()}, path)
     return path
+
+
+def test_types_and_sizes_are_those_of_numpy(tmp_path):
+    kinds = ["float16", "float32", "float64", "bool"]
+    kinds += [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+    arrays = {kind: np.ones((30, 41), kind) for kind in kinds}
+    found = open_checkpoint(write(tmp_path / "a.safetensors", arrays))
+    assert found.dtypes == {kind: kind for kind in kinds}
+    assert found.sizes == {kind: array.nbytes for kind, array in arrays.items()}
+
+
+@pytest.mark.parametrize("length", [160, 161])
+def test_reasons_are_cut_to_a_line(tmp_path, length):
+    with pytest.raises(CheckpointError) as error, reading(tmp_path):
+        raise ValueError("x" * length)
+    kept = "x" * (160 if length == 160 else 157)  # and three dots, which end the sentence as one
+    assert str(error.value) == f"Cannot read {str(tmp_path)!r}: {kept}."
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from checkpoints.test_files import Trap, sentence
 
 from spectrax.checkpoints import find_snapshots, open_checkpoint
 from spectrax.checkpoints.fused import recurrent, taken_apart
+from spectrax.checkpoints.onnx_files import _layout
 
 RNG = np.random.default_rng(0)
 ARRAYS = {f"layer.{i}.weight": RNG.normal(size=(40, 48)).astype(np.float32) for i in range(3)}
@@ -195,6 +197,45 @@ def test_initialisers_have_names_layouts_and_scales_from_their_nodes(tmp_path, e
     np.testing.assert_allclose(found.read("codes"), product, rtol=1e-6)
     means = np.abs(found.read("plain")).mean(0), np.abs(product).mean(0)
     np.testing.assert_allclose(*means, rtol=0.15)
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "options", "layout"),
+    [
+        ("MatMul", 0, {}, "out_in"),  # W x
+        ("MatMul", 1, {}, "in_out"),  # x W
+        ("QLinearMatMul", 0, {}, "out_in"),
+        ("QLinearMatMul", 3, {}, "in_out"),  # behind a scale and a zero point
+        ("Gemm", 0, {"transB": 1}, "out_in"),
+        ("Gemm", 0, {"transA": 1}, "in_out"),
+        ("Gemm", 1, {}, "in_out"),
+        ("Gemm", 1, {"transA": 1}, "in_out"),
+        ("Gemm", 1, {"transA": 1, "transB": 0}, "in_out"),
+        ("Gemm", 1, {"alpha": 1, "transB": 1}, "out_in"),
+        ("Conv", 1, {}, "out_in"),
+    ],
+)
+def test_axes_are_ordered_as_the_node_takes_them(kind, place, options, layout):
+    attributes = [SimpleNamespace(name=name, i=value) for name, value in options.items()]
+    assert _layout(SimpleNamespace(op_type=kind, attribute=attributes), place) == layout
+
+
+@needs_onnx
+def test_constants_are_weights_as_well(tmp_path):
+    import onnx
+    from onnx import helper, numpy_helper
+
+    array = ARRAYS["layer.0.weight"]
+    nodes = [
+        helper.make_node("Constant", [], ["k"], value=numpy_helper.from_array(array, "other")),
+        helper.make_node("Constant", [], ["a"], value_float=2.0),
+        helper.make_node("Mul", ["x", "a"], ["y"]),
+        helper.make_node("MatMul", ["y", "k"], ["z"]),
+    ]
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", [], [])), tmp_path / "a.onnx")
+    found = open_checkpoint(tmp_path / "a.onnx")
+    assert found.select() == ["k"] and found.layout("k") == "in_out"
+    np.testing.assert_array_equal(found.read("k"), array)
 
 
 def test_shapes_that_no_recurrent_layer_has_are_left_alone():

@@ -1,5 +1,6 @@
 """Bounds lie above what networks have, and are checked on bytes alone."""
 
+import importlib.util
 import json
 import struct
 import zipfile
@@ -8,9 +9,9 @@ import numpy as np
 import pytest
 
 from spectrax.checkpoints import CheckpointError, open_checkpoint
-from spectrax.checkpoints.limits import NAME, NODES, parsed
-from spectrax.checkpoints.protobuf import fields
-from spectrax.checkpoints.pytorch import _bounded
+from spectrax.checkpoints.limits import NAME, NODES, Directory, parsed
+from spectrax.checkpoints.protobuf import MESSAGES, fields
+from spectrax.checkpoints.pytorch import _bounded, _loaded
 from spectrax.checkpoints.quantised import companions
 
 
@@ -114,6 +115,18 @@ def test_directories_are_weighed_before_they_become_objects(tmp_path, monkeypatc
         open_checkpoint(tmp_path / "a.npz")
 
 
+def test_a_directory_is_not_read_beyond_what_its_members_take(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(5000))
+    for size in (2000, 2001, None):
+        file = Directory(tmp_path / "a", 2)
+        if size == 2001:
+            with pytest.raises(CheckpointError, match="claims more than 2 arrays"):
+                file.read(size)
+            assert file.tell() == 0
+            file.opened()
+        assert len(file.read(size)) == (size or 5000)
+
+
 def test_stacks_of_a_hundred_thousand_stay_whole(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, few=np.zeros((99, 3, 70), np.int8), many=np.zeros((100_001, 1, 70), np.int8))
@@ -132,6 +145,62 @@ def test_fields_are_counted_in_all_graphs():
     model = b"\x08\x08" + message((7, message((1, node), (5, b"\x08\x03"), (2, b"\xff" * 9))))
     # version, graph; node, tensor, name; x, y, attribute; graph in it, two nodes; dims
     assert len(list(fields(model))) == 2 + 3 + 3 + 1 + 2 + 1
+
+
+def varint(number: int) -> bytes:
+    """Seven bits a byte, the lowest first; all but the last byte have the eighth."""
+    found = []
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*found, number])
+
+
+# Numbers of the fields on the way to messages of ONNX: all kinds, in all places that hold them.
+MODEL = [(7,), (8,), (14,), (20, 1, 1), (20, 2, 1), (20, 3), (20, 4), (26,)]
+FUNCTION = [(25, 7, 5), (25, 9), (25, 11, 5), (25, 12, 2), (25, 14)]
+GRAPH = [(7, 5, 3), (7, 5, 13), (7, 5, 16), (7, 11, 2, 1, 2, 1), (7, 12, 2, 4, 1, 1), (7, 13, 4)]
+GRAPH += [(7, 13, 2, 5, 2, 8, 2, 1), (7, 12, 2, 7), (7, 11, 2, 9, 1, 1), (7, 14, 2), (7, 16)]
+GRAPH += [(7, 15, 1, 13), (7, 15, 2, 16)]
+NODE = [(7, 1, 9), (7, 1, 10, 2, 3), (7, 1, 10, 2, 4, 2)]
+NODE += [(7, 1, 5, *rest) for rest in ((5, 13), (10, 13), (6, 1, 5), (11, 1, 5))]
+NODE += [(7, 1, 5, *rest) for rest in ((14, 1), (15, 1), (22, 1), (23, 2))]
+
+
+@pytest.mark.parametrize("path", [*MODEL, *FUNCTION, *GRAPH, *NODE], ids=str)
+def test_fields_are_counted_in_every_message(path):
+    """Five texts of a number that no message has."""
+    data = 5 * (varint(60 << 3 | 2) + b"\0")
+    for number in reversed(path):
+        data = varint(number << 3 | 2) + varint(len(data)) + data
+    assert len(list(fields(data))) == len(path) + 5
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("onnx"), reason="needs onnx")
+def test_messages_are_those_of_the_library():
+    """Every field of the installed version that holds a message is gone into."""
+    from onnx import ModelProto
+
+    seen, todo = set(), [(ModelProto.DESCRIPTOR, "model")]
+    while todo:
+        kind, name = pair = todo.pop()
+        if (kind.full_name, name) not in seen:
+            seen.add((kind.full_name, name))
+            inside = {x.number: x.message_type for x in kind.fields if x.message_type is not None}
+            assert inside.keys() <= MESSAGES[name].keys(), pair
+            todo += [(found, MESSAGES[name][number]) for number, found in inside.items()]
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 129, 255, 256, 16_383, 16_384, 2**21])
+def test_a_field_ends_where_its_length_says(size):
+    """Also a number of as much; and those of four and of eight bytes."""
+    text = b"\x12" + varint(size) + bytes(size)
+    others = b"\x08" + varint(size), b"\x11" + bytes(8), b"\x15" + bytes(4)
+    starts = np.cumsum([0, len(text), *map(len, others)])
+    assert list(fields(b"".join([text, *others]) + b"\x08\x08")) == starts.tolist()
+    for part in others[1:]:
+        with pytest.raises(ValueError, match="cut short"):
+            list(fields(text + part[:-1]))
 
 
 @pytest.mark.parametrize("data", [b"\x00", b"\x3a", b"\x3a\x05ab", b"\x3b", b"\xff" * 20])
@@ -189,3 +258,20 @@ def test_archives_of_pytorch_are_bounded(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match="claims"):
             _bounded(path)
         monkeypatch.undo()
+
+
+def test_tensors_of_pytorch_go_to_the_host_and_nothing_is_unpickled(tmp_path):
+    """Files of a GPU are read without one, the mapped and the old ones that cannot be mapped."""
+    calls = []
+
+    class Torch:
+        @staticmethod
+        def load(path, **options):
+            calls.append(options)
+            if "mmap" in options:
+                raise RuntimeError("mmap can only be used with files saved by 1.6 or later")
+            return {}
+
+    assert _loaded(Torch, tmp_path / "a.pt") == {}
+    safe = {"map_location": "cpu", "weights_only": True}
+    assert calls == [safe | {"mmap": True}, safe]

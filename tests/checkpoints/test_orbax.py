@@ -1,5 +1,6 @@
 """Folders that Orbax wrote."""
 
+import json
 import shutil
 
 import numpy as np
@@ -43,6 +44,16 @@ def test_types_of_accelerators_survive(tmp_path):
     found = open_checkpoint(tmp_path / "a").read("kernel")
     np.testing.assert_array_equal(found, KERNEL.astype(found.dtype))
     assert found.dtype.name == "bfloat16"
+
+
+def test_a_chunk_larger_than_its_array_is_weighed(tmp_path):
+    """It would be allocated as a whole."""
+    handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False)  # descriptions in files of their own
+    ocp.Checkpointer(handler).save(tmp_path / "a", {"kernel": KERNEL})
+    assert open_checkpoint(tmp_path / "a").sizes == {"kernel": 40 * 48 * 4}
+    place = tmp_path / "a" / "kernel" / ".zarray"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"chunks": [400, 96]}))
+    assert open_checkpoint(tmp_path / "a").sizes == {"kernel": 400 * 96 * 4}
 
 
 def test_folder_of_a_manager_is_a_series(tmp_path):

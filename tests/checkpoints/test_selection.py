@@ -64,6 +64,16 @@ def test_reasons_say_what_is_the_matter(checkpoint):
     assert checkpoint.skipped(["conv*"])["bias"] == "no match"
 
 
+def test_a_third_axis_of_65_is_no_kernel(tmp_path):
+    """It is the last one of PyTorch and the first one of Flax."""
+    shapes = {"a.weight": (72, 80, 64), "b.weight": (72, 80, 65)}
+    shapes |= {"a/kernel": (64, 72, 80), "b/kernel": (65, 40, 48)}
+    np.savez(tmp_path / "a.npz", **{name: np.zeros(shape, "f2") for name, shape in shapes.items()})
+    found = open_checkpoint(tmp_path / "a.npz")
+    assert found.select() == ["a.weight", "a/kernel"]
+    assert set(found.skipped().values()) == {"3 axes, no kernel: stacked matrices"}
+
+
 UNKNOWN = "gates of a state of unknown size"
 COUNT = "alternating heads of unknown number, see --heads"
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import plain_networks as plain
 import pytest
 from flax import nnx
 
@@ -21,6 +22,19 @@ def test_sizes():
     outputs = model(IMAGES)
     assert outputs.shape == (4, 10) and outputs.dtype == jnp.float32
     assert len(jax.tree.leaves(nnx.state(model))) == len(params)  # nothing but parameters
+
+
+def test_outputs_are_those_of_the_formula():
+    """Two blocks where one is the base, twice the base width, in plain NumPy."""
+    options = {"base_width": 2, "base_blocks": 1, "gamma0": 3.0, "stride": 2}
+    model = CNN(4, 2, **options, rngs=nnx.Rngs(0))
+    x = plain.conv(np.asarray(IMAGES, float), np.asarray(model.input.kernel[...]), 2)
+    for block in model.blocks:
+        y = plain.conv(plain.relu(x), np.asarray(block.conv1.kernel[...]))
+        x = x + plain.conv(plain.relu(y), np.asarray(block.conv2.kernel[...])) / 2
+    features = plain.relu(x).mean((1, 2)) / (2 * 3.0)
+    expected = features @ np.asarray(model.readout.kernel[...])
+    np.testing.assert_allclose(model(IMAGES), expected, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("argument", ["width", "num_blocks", "base_width"])

@@ -1,10 +1,12 @@
 """µP keeps the size of every update whatever the width, CompleteP whatever the depth."""
 
+import functools
 import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
@@ -12,10 +14,13 @@ from models import coordinate_check as command
 from models.cnn import CNN
 from models.coordinates import Coordinates, coordinate_check, layer_outputs, slope
 from models.gpt import GPT
+from models.layers import linear
 from models.loss import cross_entropy, token_cross_entropy
 from models.optimizer import optimizer
+from models.scaling import Scaling
 
 TOLERANCE = 0.1
+KEY = jax.random.key(2)
 
 
 def assert_within(coordinates, names=None):
@@ -143,6 +148,115 @@ def test_outputs_of_all_layers_are_seen():
     assert found.keys() == layers
     np.testing.assert_array_equal(found["readout"], model(images))
     assert found["blocks.0"].shape == (2, 8, 8, 8)
+
+
+class Matrix(nnx.Module):
+    """One layer, in a network because outputs are those of what is inside."""
+
+    def __init__(self, role, width, rngs):
+        self.layer = linear(3, width, role, Scaling(), rngs=rngs)
+        self.width = width
+
+    def __call__(self, x):
+        return self.layer(x)
+
+
+@pytest.mark.parametrize(("seeds", "role"), [(1, "input"), (2, "hidden")])
+def test_changes_under_a_linear_loss_are_those_of_the_formula(seeds, role):
+    """Steps along one gradient whatever the weights: ΔW = −T · rate · xᵀy, ΔWx of that size."""
+    x, y = np.array([[1.0, 2.0, 3.0]], np.float32), np.array([0.7], np.float32)
+    found = coordinate_check(
+        functools.partial(Matrix, role),
+        (2, 4),
+        transformation=lambda built: optax.sgd(0.1 * built.width**0.5),
+        loss=lambda model, x, y: jnp.sum(model(x) * y[:, None]),
+        inputs=x,
+        targets=y,
+        num_steps=3,
+        num_seeds=seeds,
+        key=jax.random.key(0),
+    )
+    rate = 3 * 0.1 * 0.7 * np.sqrt([2, 4])[:, None] * np.ones((2, seeds))
+    np.testing.assert_allclose(found.outputs["layer"], rate * 14, rtol=1e-5)
+    norm = np.array([[6], [12]]) if role == "hidden" else 1  # of Frobenius; else root mean square
+    size = rate * np.sqrt(14 / 3 * norm)
+    np.testing.assert_allclose(found.weights["layer.kernel"], size, rtol=1e-5)
+    slopes = found.slopes["layer"], found.weight_slopes["layer.kernel"]
+    assert slopes == pytest.approx((0.5, 1.0 if role == "hidden" else 0.5), rel=1e-4)
+
+
+def test_without_a_network_nothing_is_compared():
+    with pytest.raises(ValueError, match="Argument `num_seeds` must be an integer .* got 0."):
+        command.check("cnn", "mup", widths=(16, 32), num_seeds=0)
+
+
+@pytest.mark.parametrize("model", command.CASES)
+def test_data_fit_the_networks_of_the_command(model):
+    """Every class is among the targets."""
+    case = command.CASES[model]
+    base, widest = case.widths[0], case.widths[-1]
+    for width, key in ((base, "standard"), (widest, "mup")):
+
+        def outputs(width=width, key=key):
+            network = command.network(model, base, key, width, nnx.Rngs(0))
+            scaling = network.scaling
+            assert (scaling.parameterization, scaling.width) == (key, width / base)
+            assert scaling.depth == 1
+            inputs, targets = command.data(model, case.num_samples, KEY)
+            return network(inputs), targets
+
+        logits, targets = nnx.eval_shape(outputs)
+        assert logits.shape[:-1] == targets.shape and len(targets) == case.num_samples
+    real = command.data(model, 50, KEY)[1]
+    assert real.min() == 0 and real.max() == logits.shape[-1] - 1
+
+
+def invented(slopes, seeds=2):
+    """Power laws with some scatter between two seeds."""
+    widths = (8, 16, 32)
+    scatter = np.linspace(0.9, 1.1, seeds)
+    laws = {name: np.array(widths)[:, None] ** value * scatter for name, value in slopes.items()}
+    return Coordinates(widths, laws, {"readout.kernel": np.ones((3, seeds))})
+
+
+FOUND = {
+    "mup": invented({"blocks.0": -0.05, "readout": 0.02, "input": 0.01}),
+    "standard": invented({"blocks.0": 0.5, "readout": 1.1, "input": 0.0}),
+}
+
+
+def test_verdict_names_the_largest_slope():
+    error = FOUND["mup"].stderr["blocks.0"]
+    assert 0.05 < error < 0.15
+    assert command.verdict(FOUND) == (
+        f"µP holds: largest slope -0.050 ± {error:.3f} (blocks.0), tolerance 0.1; "
+        f"standard parameterization: +1.100 (readout)."
+    )
+    for value, word in ((-0.099, "holds"), (-0.101, "FAILS"), (0.101, "FAILS")):
+        changed = FOUND | {"mup": invented({"input": value})}
+        assert command.verdict(changed).startswith(f"µP {word}")
+
+
+def test_table_and_figure_show_every_layer_from_input_to_readout():
+    names = ["input", "blocks.0", "readout"]
+    rows = command.table(FOUND)
+    assert [row["layer"] for row in rows] == names
+    for key, found in FOUND.items():
+        assert [row[key] for row in rows] == [found.slopes[name] for name in names]
+        assert [row[f"{key}_stderr"] for row in rows] == [found.stderr[name] for name in names]
+    *curves, last = command.draw(FOUND).axes
+    for ax, found in zip(curves, FOUND.values(), strict=True):
+        lines = [line for line in ax.lines if len(line.get_xdata()) == 3]
+        for line, name in zip(lines, names, strict=True):
+            np.testing.assert_array_equal(line.get_xdata(), found.widths)
+            expected = (np.array(found.widths) / 8) ** found.slopes[name]
+            np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-6)
+    for bars, (key, label) in zip(last.containers, command.PARAMETERIZATIONS.items(), strict=True):
+        assert bars.get_label() == label
+        assert list(bars[0].get_xdata()) == [row[key] for row in rows]
+        assert list(bars[0].get_ydata()) == [0, 1, 2]
+    assert [text.get_text() for text in last.get_yticklabels()] == names
+    assert last.yaxis_inverted()
 
 
 def test_a_single_width_is_one_sentence():

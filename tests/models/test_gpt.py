@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import plain_networks as plain
 import pytest
 from flax import nnx
 
+from models.coordinates import layer_outputs
 from models.gpt import GPT, PAPER_SIZES, rotate
 from models.loss import token_cross_entropy
 
@@ -38,6 +40,7 @@ def test_paper_sizes(size):
     assert {x.dtype for x in params} == {jnp.dtype(jnp.float32)}
     assert model.scaling.width == d / 768 and model.scaling.depth == layers / 12
     attention = model.blocks[0].attention
+    assert attention.rope_base == 5e5 and not model.remat
     assert attention.softmax_scale == pytest.approx(64**0.5 / (d / heads))
 
 
@@ -131,6 +134,38 @@ def test_half_precision_computes_with_single_precision_parameters():
     assert x.dtype == y.dtype == jnp.float32
     error = float(jnp.sqrt(jnp.mean((x - y) ** 2) / jnp.mean(x**2)))
     assert 1e-4 < error < 0.05
+
+
+def test_every_layer_computes_in_half_precision():
+    def inside():
+        model = GPT(32, 2, 2, **TINY, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+        return layer_outputs(model, TOKENS)
+
+    found = nnx.eval_shape(inside)
+    assert len(found) == 3 + 2 * 13 and {x.dtype for x in found.values()} == {jnp.dtype("bfloat16")}
+
+
+def test_logits_are_those_of_the_formula():
+    """One block at half of the base depth, in plain NumPy with gains that are not one."""
+    model, rng = tiny(1, gamma0=4.0, rope_base=50.0), np.random.default_rng(0)
+    p = {}
+    for path, param in nnx.to_flat_state(nnx.state(model, nnx.Param)):
+        if path[-1] == "scale":
+            param.set_value(jnp.asarray(rng.uniform(0.5, 1.5, 32), jnp.float32))
+        p[".".join(map(str, path[:-1]))] = np.asarray(param.get_value(), float)
+    x, at = p["embedding"][np.asarray(TOKENS)], "blocks.0.attention"
+    y = plain.rms_norm(x, p[f"{at}_norm"])
+    q, k = (plain.rms_norm(y @ p[f"{at}.{n}"], p[f"{at}.{n}_norm"]) for n in ("query", "key"))
+    v, mixed = y @ p[f"{at}.value"], np.empty_like(x)
+    for i in range(2):
+        for head in (slice(0, 16), slice(16, 32)):
+            turned = (plain.turned(z[i, :, head], 50.0) for z in (q, k))
+            mixed[i, :, head] = plain.attention(*turned, v[i, :, head], 1 / 4)
+    x = x + 2 * mixed @ p[f"{at}.out"]
+    y = plain.rms_norm(x, p["blocks.0.mlp_norm"]) @ p["blocks.0.mlp.up"]
+    x = x + 2 * plain.gelu(y) @ p["blocks.0.mlp.down"]
+    expected = plain.rms_norm(x, p["norm"]) @ p["readout"] / 4
+    np.testing.assert_allclose(forward(model, TOKENS), expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_heads_that_do_not_divide_are_one_sentence():

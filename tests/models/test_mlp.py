@@ -56,6 +56,20 @@ def test_gradient_descent_is_the_heavy_ball_of_the_theory(rates):
         np.testing.assert_allclose(params, theta, rtol=1e-6)
 
 
+@pytest.mark.parametrize("gamma0", [0.25, 1.0, 3.0])
+def test_the_raw_rate_and_the_multiplier_are_those_of_the_formula(gamma0):
+    r"""$\eta\gamma_0^2 N$ and $1/(\gamma_0 N)$, so that $\Delta f$ at first order has no γ₀."""
+    etas = np.array([0.1, 0.4])
+    options = {"inputs": 2, "gamma0": gamma0, "key": jax.random.key(0)}
+    network, transformation = wide_mlp(1, 8, eta=etas, **options)
+    theta = jnp.ones(3)
+    state = transformation.init(theta)
+    for eta in etas:
+        update, state = transformation.update(theta, state, theta)
+        np.testing.assert_allclose(update, -eta * gamma0**2 * 8, rtol=1e-6)
+    assert network.multiplier == pytest.approx(1 / (gamma0 * 8))
+
+
 def test_bad_requests():
     good = {"inputs": 2, "eta": 0.1, "gamma0": 1.0, "key": jax.random.key(0)}
     for options, message in (

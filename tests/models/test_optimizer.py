@@ -10,7 +10,7 @@ from flax import nnx
 from models.cnn import CNN
 from models.gpt import GPT
 from models.loss import cross_entropy
-from models.optimizer import optimizer
+from models.optimizer import _schedule, optimizer
 from models.roles import path_of, roles
 from models.step import start
 
@@ -58,6 +58,23 @@ def test_first_step_of_adam_has_the_size_of_the_rate(model, gradient):
         rate = 0.1 * model.scaling.rate(role.name, "adam", branch=role.branch)
         np.testing.assert_allclose(found[path], -rate * np.sign(g[path]), rtol=1e-5)
         assert found[path].dtype == np.float32
+
+
+@pytest.mark.parametrize("betas", [None, (0.8, 0.7)])
+def test_second_step_of_adam_averages_as_its_betas_say(model, gradient, betas):
+    """After a gradient g the gradient 3g: first and second moments of both, without their bias."""
+    options = {"learning_rate": 0.1, "num_steps": 10, "epsilon": 0.0}
+    options |= {} if betas is None else {"betas": betas}
+    tx = optimizer(model, model.scaling, name="adam", **options)
+    params = nnx.state(model, nnx.Param)
+    _, state = tx.update(gradient, tx.init(params), params)
+    found = flat(tx.update(jax.tree.map(lambda g: 3 * g, gradient), state, params)[0])
+    b1, b2 = betas or (0.9, 0.95)
+    size = (b1 + 3) / (b1 + 1) / np.sqrt((b2 + 9) / (b2 + 1))
+    g = flat(gradient)
+    for path, role in roles(model).items():
+        rate = 0.1 * model.scaling.rate(role.name, "adam", branch=role.branch)
+        np.testing.assert_allclose(found[path], -rate * size * np.sign(g[path]), rtol=1e-5)
 
 
 def test_epsilon_follows_the_gradients(model, gradient):
@@ -111,6 +128,17 @@ def test_schedules_warm_up_and_cool_down(schedule):
     np.testing.assert_allclose(rates, [0, 0.25, 0.5, 0.75, *after], atol=1e-6)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("warmup", [0, 1, 2])
+def test_a_warm_up_of_any_length_starts_at_zero(schedule, warmup):
+    rate, t = _schedule(schedule, 3.0, 10, warmup), np.arange(10)
+    after = 0.5 + 0.5 * np.cos(np.pi * (t - warmup) / (10 - warmup)) if schedule == "cosine" else 1
+    expected = np.where(t < warmup, t / max(warmup, 1), after)
+    np.testing.assert_allclose(
+        jnp.stack([rate(jnp.asarray(i)) for i in t]), 3 * expected, atol=1e-6
+    )
+
+
 def test_model_state_and_plain_arrays_get_the_same_updates(model, gradient):
     expected = steps(model, gradient)
     tx = optimizer(model, model.scaling, learning_rate=0.1, num_steps=10)
@@ -151,6 +179,11 @@ BAD = {
     "clip": {"clip": -1.0},
     "weight_decay": {"weight_decay": -1.0},
 }
+
+
+def test_the_least_and_the_most_are_allowed(model):
+    for num_steps, warmup in ((1, 0), (10, 0), (10, 9)):
+        optimizer(model, model.scaling, learning_rate=0.1, num_steps=num_steps, warmup=warmup)
 
 
 @pytest.mark.parametrize("argument", BAD)

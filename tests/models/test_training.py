@@ -62,7 +62,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch():
 def test_a_step_is_the_optimizers():
     """Against Optax and Flax used plainly."""
     model, plain, transformation = network(), network(), optax.adamw(optax.linear_schedule(0, 1, 9))
-    record = short(model, transformation)
+    record = short(model, transformation, batch_size=13)  # as a whole: it has no halves
     optimizer = nnx.Optimizer(plain, transformation, wrt=nnx.Param)
 
     @nnx.jit
@@ -72,7 +72,7 @@ def test_a_step_is_the_optimizers():
         return loss
 
     for step in range(6):
-        loss = one(plain, optimizer, *Stream().batch(step, 12))
+        loss = one(plain, optimizer, *Stream().batch(step, 13))
         np.testing.assert_allclose(record.losses[step], loss, rtol=1e-5)
     for x, y in zip(weights(model), weights(plain), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)

@@ -111,12 +111,15 @@ def test_the_loop_is_the_training_of_the_theory(name):
 def test_a_plain_recursion_gives_the_same_training():
     """The equations of the model written out in NumPy, nothing shared."""
     x, y = np.array(CASE["inputs"]), np.array(CASE["targets"])
-    N, eta, gamma0, (P, D) = 30, 0.3, 2.0, x.shape
-    model = sx.WideNetwork(2, 10, inputs=x, targets=y, eta=eta, gamma0=gamma0)
+    N, etas, gamma0, (P, D) = 30, np.linspace(0.3, 0.1, 10), 2.5, x.shape
+    options = {"sigma": 1.4, "momentum": 0.6, "weight_decay": 0.03}
+    model = sx.WideNetwork(2, 10, inputs=x, targets=y, eta=etas, gamma0=gamma0, **options)
     network, transformation, data = twin(model, N, key=jax.random.key(0), dtype=jnp.float64)
-    W0, W1, w = (np.array(p[...]) for p in (*network.W, network.w))
-    losses = []
-    for _ in range(10):
+    weights = [np.array(p[...]) for p in (*network.W, network.w)]
+    assert abs(weights[1].std() - 1.4) < 0.15
+    losses, speeds = [], [0.0] * 3
+    for eta in etas:
+        W0, W1, w = weights
         h1 = W0 @ x.T / np.sqrt(D)
         h2 = W1 @ np.tanh(h1) / np.sqrt(N)
         delta = y - w[0] @ np.tanh(h2) / (gamma0 * N)
@@ -124,14 +127,38 @@ def test_a_plain_recursion_gives_the_same_training():
         g2 = (1 - np.tanh(h2) ** 2) * w.T
         g1 = (1 - np.tanh(h1) ** 2) * (W1.T @ g2) / np.sqrt(N)
         step = eta * gamma0 / P
-        W0, W1, w = (
-            W0 + step * (g1 * delta) @ x / np.sqrt(D),
-            W1 + step * (g2 * delta) @ np.tanh(h1).T / np.sqrt(N),
-            w + step * delta @ np.tanh(h2).T,
+        forces = (
+            (g1 * delta) @ x / np.sqrt(D),
+            (g2 * delta) @ np.tanh(h1).T / np.sqrt(N),
+            delta @ np.tanh(h2).T,
         )
+        speeds = [
+            0.6 * v + step * force - 0.03 * p
+            for v, force, p in zip(speeds, forces, weights, strict=True)
+        ]
+        weights = [p + v for p, v in zip(weights, speeds, strict=True)]
     record = train(network, transformation, data, squared_error, num_steps=10, batch_size=P)
     np.testing.assert_allclose(record.losses, losses, rtol=1e-10)
-    np.testing.assert_allclose(network.W[1][...], W1, atol=1e-10)
+    for found, expected in zip((*network.W, network.w), weights, strict=True):
+        np.testing.assert_allclose(found[...], expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("parameterization", [sx.mup, sx.ntk])
+def test_rates_of_linear_networks(parameterization):
+    r"""$a = 1/(\gamma\sqrt N)$, and $\eta D/N$ of what a step of the readout moves outputs by."""
+    etas, ratios = np.array([0.1, 0.3]), {"alpha": 2.0, "nu": 1.5, "gamma0": 3.0}
+    options = ratios | {"parameterization": parameterization, "momentum": 0.5}
+    model = sx.DeepLinear(2, 2, eta=etas, weight_decay=0.2, sigma=1.3, **options)
+    network, transformation, data = twin(model, 20, key=jax.random.key(0), dtype=jnp.float64)
+    assert [W.shape for W in network.W] == [(30, 20), (30, 30)] and data.batch_size == 40
+    assert network.multiplier == pytest.approx(1 / (float(model.gamma) * 30**0.5))
+    assert abs(np.std(network.W[1][...]) - 1.3) < 0.1
+    theta, speed = jnp.asarray(2.0), 0.0
+    state = transformation.init(theta)
+    for eta in np.asarray(model.effective_eta()):
+        update, state = transformation.update(jnp.asarray(0.7), state, theta)
+        speed = 0.5 * speed - 0.7 * eta * 20 / 30 / network.multiplier**2 - 0.2 * 2.0
+        assert float(update) == pytest.approx(speed)
 
 
 # --- ensembles of networks in single precision against the limit

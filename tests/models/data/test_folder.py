@@ -1,6 +1,7 @@
 """Small folders of real JPEG and PNG files, whole and damaged."""
 
 import dataclasses
+import inspect
 import os
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from models.data import image_folder
-from models.data.folder import MEAN, SPREAD, decode
+from models.data.folder import MEAN, SPREAD, ImageFolder, decode
 
 CLASSES = {"bird": (200, 30, 30), "fish": (20, 180, 40), "tree": (90, 90, 210)}
 SUFFIXES = (".JPEG", ".jpg", ".png", ".PNG")
@@ -61,6 +62,19 @@ def test_a_batch_depends_on_seed_step_and_size_alone(data):
     other = dataclasses.replace(data, seed=1)
     assert not np.array_equal(other.batch(0, 24)[1], data.batch(0, 24)[1])
     np.testing.assert_array_equal(other.evaluation(9)[0], data.evaluation(9)[0])
+
+
+def test_options_of_the_folder_are_those_of_the_data(folder, data):
+    options = {"seed": 1, "augment": True, "threads": 3}
+    found = image_folder(folder, size=32, **options)
+    assert {name: getattr(found, name) for name in options} == options
+    expected = dataclasses.replace(data, **options).batch(0, 24)
+    for x, y in zip(found.batch(0, 24), expected, strict=True):
+        np.testing.assert_array_equal(x, y)
+    defaults = inspect.signature(image_folder).parameters
+    for name, parameter in inspect.signature(ImageFolder).parameters.items():
+        if parameter.default is not parameter.empty:
+            assert parameter.default == defaults[name].default
 
 
 def test_evaluation_mixes_the_classes(data):
@@ -239,6 +253,21 @@ def test_pixels_are_bounded_by_bytes(tmp_path, monkeypatch, mode, depth):
     monkeypatch.setattr("models.data.folder.MOST", 400 * 300 - 1)
     with pytest.raises(ValueError, match="its 400 × 300 pixels take"):
         decode(path, 8)
+
+
+def test_pixels_may_be_so_many_times_the_bytes(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (400, 300)).save(path)
+    times = 400 * 300 * 4 / path.stat().st_size
+    assert times > 100
+    monkeypatch.setattr("models.data.folder.SPARE", 0)
+    for inflation in (times * 1.01, times * 0.99):
+        monkeypatch.setattr("models.data.folder.INFLATION", inflation)
+        if inflation > times:
+            assert decode(path, 8).shape == (8, 8, 3)
+        else:
+            with pytest.raises(ValueError, match="its 400 × 300 pixels take 0 MB"):
+                decode(path, 8)
 
 
 def test_large_images_are_decoded_one_at_a_time(folder, monkeypatch):

@@ -4,13 +4,15 @@ import gzip
 import json
 import os
 import sys
+import types
 
 import numpy as np
 import pytest
 import tokenizers
 
 from models.data import jsonl
-from models.data.json_lines import texts
+from models.data.json_lines import _Steady, texts
+from models.data.tokenise import _limit
 
 END = "<|endoftext|>"
 WORDS = ["unknown", *"abcdefghij", END]
@@ -305,6 +307,12 @@ ENDINGS = {
     "import os, signal; os.kill(os.getpid(), signal.SIGXCPU)": "it takes too long",
     "import sys; sys.stdout.buffer.write(bytes([5] + [0] * 7) + b'-text')": "text",
 }
+# What the library says is cut after a line.
+for size in (160, 161):
+    said = f"[{size + 1}] + [0] * 7) + b'-' + {size} * b'x'"
+    ENDINGS[f"import sys; sys.stdout.buffer.write(bytes({said})"] = "x" * (
+        160 if size == 160 else 157
+    )
 
 
 @pytest.mark.parametrize("program", ENDINGS, ids=range(len(ENDINGS)))
@@ -351,6 +359,37 @@ def test_zeros_behind_compressed_text_are_not_gone_through(load, tmp_path):
             np.testing.assert_array_equal(load(path).tokens, expected(TEXTS))
         else:
             assert "too many pieces, or of zeros" in sentence(load, files=path)
+
+
+def test_a_file_that_counts_its_pieces_reads_as_any_file(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(range(200)) * 200)
+    file = _Steady(tmp_path / "a")
+    assert file.read(3) == b"\0\1\2"
+    assert file.read() == (bytes(range(200)) * 200)[3:]
+    for _ in range(10_000 + 40 - 1):
+        file.read(15)
+    file.read(16)
+    with pytest.raises(ValueError, match="too many pieces"):
+        file.read(0)
+
+
+@pytest.mark.parametrize("hard", [-1, 0, 7, 10**15])
+def test_limits_of_the_process_that_tokenises_stay_below_those_of_the_system(monkeypatch, hard):
+    """-1 is none."""
+    used = types.SimpleNamespace(ru_utime=1.4, ru_stime=2.3)
+    found = {}
+    system = types.SimpleNamespace(
+        RLIMIT_DATA="data",
+        RLIMIT_CPU="time",
+        RUSAGE_SELF=0,
+        getrusage=lambda who: used,
+        getrlimit=lambda kind: (-1, hard),
+        setrlimit=found.__setitem__,
+    )
+    monkeypatch.setitem(sys.modules, "resource", system)
+    _limit(10**9, 60)
+    for kind, wanted in (("data", 10**9), ("time", 3 + 1 + 60)):
+        assert found[kind] == (wanted if hard == -1 else min(wanted, hard), hard)
 
 
 def test_empty_lines_are_not_most_of_a_file(load, tmp_path, monkeypatch):

@@ -46,6 +46,13 @@ def test_seeds_differ():
     np.testing.assert_array_equal(first.tokens, synthetic_tokens(90, 8).tokens)
 
 
+def test_the_smallest_data_are_one_of_everything():
+    images = synthetic_images((1, 1, 1), 1, count=1, held_out=1)
+    assert images.batch(3, 2)[0].shape == (2, 1, 1, 1) and not images.evaluation(1)[1].any()
+    tokens = synthetic_tokens(2, 1, count=1, held_out=1)
+    assert tokens.batch(3, 2)[0].shape == (2, 1) and tokens.evaluation(1)[0].shape == (1, 1)
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (8, 0, 1), (8, 8, 1.5)])
 def test_wrong_shape_is_named(shape):
     with pytest.raises(ValueError, match="Argument `shape` must be"):
