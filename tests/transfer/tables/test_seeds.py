@@ -10,6 +10,8 @@ from spectrax.transfer.tables.noise import moderate, noise_of
 from spectrax.transfer.tables.reading import read_runs
 from spectrax.transfer.tables.runs import curves_of
 from spectrax.transfer.tables.scale import scaled_curves
+from spectrax.transfer.tables.seeds import own_optima
+from spectrax.transfer.tables.valley import find_minima, specs_of, weights
 
 WIDTHS = np.array([64.0, 128.0, 256.0, 512.0])
 LRS = 2.0 ** np.arange(-9.0, 0.0)
@@ -84,6 +86,25 @@ def test_seeds_with_optima_of_their_own_widen_the_interval():
     assert np.mean([x.stderr for x in found]) == pytest.approx(truth, rel=0.25)
     assert np.std([x.exponent for x in found]) == pytest.approx(truth, rel=0.5)
     assert all(10 < x.freedom < 30 for x in found if x.scale == 1)  # 12 differences of seeds
+
+
+def test_the_variance_of_a_mean_of_optima_is_that_of_the_seeds_optima():
+    """Of a width with a single seed their scatter is not known, and nothing is added."""
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        own = 0.3 * rng.normal(size=(4, 1, 4))
+        best = -4 - 0.5 * np.log2(WIDTHS / 64)[:, None, None] + own
+        losses = (np.log2(LRS)[:, None] - best) ** 2 - 1 + 1e-3 * rng.normal(size=(4, 9, 4))
+        runs = np.array(runs_of(losses))
+        curves, noise = scaled_curves(*runs[:, (runs[0] > 64) | (runs[3] == 0)])
+        spec = specs_of(curves)
+        before = [find_minima(*each, spec) for each in zip(curves, noise.sigma, strict=True)]
+        after, _ = own_optima(curves, before, noise)
+        np.testing.assert_array_equal(after[0].variance, before[0].variance)
+        scores = [np.where(m.kind == "inside", m.score, np.inf) for m in after]
+        found = [weights(s) @ m.variance for s, m in zip(scores[1:], after[1:], strict=True)]
+        truth = np.log(2) ** 2 * own[1:].var(axis=-1, ddof=1).mean() / 4
+        assert np.mean(found) == pytest.approx(truth, rel=0.01)
 
 
 def test_seeds_without_optima_of_their_own_do_not_widen_the_interval():
