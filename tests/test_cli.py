@@ -172,6 +172,21 @@ def test_figure_lists_and_runs_experiments(capsys, checkout):
     assert code == 0 and out == "round --size 3 __main__\n"
 
 
+def test_experiments_are_those_around_the_command_or_the_program(monkeypatch, checkout):
+    from spectrax.cli import figure
+
+    inside = checkout / "experiments" / "data"
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    monkeypatch.setattr(figure, "__file__", "/none/spectrax/cli/figure.py")
+    assert figure.find_experiments() == checkout / "experiments"
+    monkeypatch.chdir(checkout.parent)
+    assert figure.find_experiments() is None
+    program = checkout / "spectrax" / "cli" / "figure.py"
+    monkeypatch.setattr(figure, "__file__", str(program))
+    assert figure.find_experiments() == checkout / "experiments"
+
+
 def test_unknown_figure_is_one_sentence(capsys, checkout):
     code, _, err = run(capsys, "figure", "../circle")
     assert code == 2 and err.count("\n") == 1

@@ -74,6 +74,9 @@ def test_numbers_behind_the_density_of_many_outputs(outputs):
         assert low < data["x"].min() and data["x"].max() < high
         assert data["eigenvalues"].shape == (8, 40)
         assert ((data["eigenvalues"] == 0).sum(1) == 9).all()  # 40 - 31
+        assert (np.diff(data["eigenvalues"]) >= 0).all()
+        top = record["simulation"]["top_eigenvalue"]["mean"]
+        np.testing.assert_allclose(top, data["eigenvalues"].max(axis=1).mean())
         assert (np.diff(data["cumulative"].ravel()) > 0).all()
 
 
