@@ -68,6 +68,12 @@ def test_solve_writes_figure_data_and_sidecar(solved):
         assert data["train_loss"].shape == (6,)
         assert data["location"].shape == (2, 7, 3)
         assert data["simulation_test_loss_mean"].shape == (6,)
+        edge = data["sigma"] ** 2 * (1 + data["aspect"][:, None] ** 0.5) ** 2
+        np.testing.assert_allclose(data["edge"], edge)
+        inside = ~data["escaped"]
+        where = np.broadcast_to(edge[..., None], inside.shape)[inside]
+        assert inside.any()
+        np.testing.assert_allclose(data["location"][inside], where)  # by other equations
         assert not any(np.isnan(value).any() for value in data.values())
 
 

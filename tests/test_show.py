@@ -112,6 +112,8 @@ def test_containers_are_printed_as_python_writes_them():
     assert one_line((np.arange(2.0),)) == "([0, 1],)"
     assert one_line([]) == "()"
     assert one_line({"a": (1.0, 2), "b": None}) == "a: (1, 2), b: None"
+    exact, long = "1" * 68, "1" * 69  # with two quotes, as long as a line, and longer
+    assert one_line(exact) == repr(exact) and one_line(long) == repr(long)[:68] + " …"
 
 
 def test_everything_prints_values(solution):

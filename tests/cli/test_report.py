@@ -2,10 +2,14 @@
 
 import types
 
+import matplotlib
+import matplotlib.figure
 import numpy as np
 
+matplotlib.use("Agg")
+
 from spectrax.cli import report_figure
-from spectrax.cli.report import LayerReport
+from spectrax.cli.report import LayerReport, Report
 
 
 def layer():
@@ -31,6 +35,29 @@ def test_the_summary_of_a_layer_is_its_last_step():
         "strength": 1.5,  # the largest
         "critical_strength": 0.5,  # sigma^2 sqrt(aspect)
     }
+
+
+def test_of_a_deep_network_the_first_and_the_last_layer_and_four_between_are_drawn(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(matplotlib.figure.Figure, "draw_without_rendering", lambda fig: None)
+    monkeypatch.setattr(report_figure, "_layer", lambda axes, report, k, color: drawn.append(k))
+    for count, expected in ((1, [0]), (11, [0, 2, 4, 6, 8, 10])):
+        drawn.clear()
+        report = Report(
+            train_loss=np.array([1.0, 0.5]),
+            test_loss=None,
+            layers=[layer()] * count,
+            names=[f"W{k + 1}" for k in range(count)],
+            message="",
+            residual=0.0,
+            diverged_at=None,
+        )
+        fig = report_figure.draw(report)
+        assert drawn == expected
+        assert len(fig.axes) == 2 * (1 + len(expected))
+        strengths = fig.axes[1 + len(expected)]
+        names = [text.get_text() for text in strengths.get_legend().get_texts()]
+        assert names == [f"$W^{{{k + 1}}}$" for k in expected]
 
 
 def test_eigenvalues_of_networks_are_drawn_where_there_are_some_and_the_theory_ends_there():

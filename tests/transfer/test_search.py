@@ -138,6 +138,10 @@ def test_a_second_search_of_the_same_kind_traces_nothing():
         if start == (0.3, 0.3):
             first = len(traced)
     assert first > 0 and len(traced) == first
+    default = sx.fit_parameterization(
+        MODEL, [8.0, 64.0], observable=observable, num_iterations=3
+    )  # from NTK parameterization
+    assert default.path[0].tolist() == [0.0, 0.0] and len(traced) == first
 
 
 def test_relative_spread():

@@ -1,0 +1,23 @@
+"""The figure of a law of many outputs."""
+
+import types
+
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("Agg")
+
+from spectrax.cli import outputs_figure
+
+
+@pytest.mark.parametrize(("atom", "words"), [(0.0, ""), (0.225, "; 22.5 % zeros")])
+def test_the_title_tells_how_many_eigenvalues_are_zero(atom, words):
+    x = np.linspace(1.0, 3.0, 9)[None]
+    density = np.full_like(x, (1 - atom) / 2)
+    law = types.SimpleNamespace(x=x, density=density, intervals=np.array([[1.0, 3.0]]), atom=atom)
+    report = types.SimpleNamespace(
+        law=law, samples=None, initial=None, title="one step", matrix="W^T W / nu"
+    )
+    (ax,) = outputs_figure.draw(report).axes
+    assert ax.get_title(loc="left") == "one step" + words
