@@ -6,12 +6,12 @@ import pytest
 import spectrax as sx
 from experiments.benchmarks.transfer_verdicts import measure_cell
 from spectrax.transfer.tables.answer import transfer_runs
-from spectrax.transfer.tables.noise import moderate, noise_of
+from spectrax.transfer.tables.noise import Noise, moderate, noise_of
 from spectrax.transfer.tables.reading import read_runs
-from spectrax.transfer.tables.runs import curves_of
+from spectrax.transfer.tables.runs import Curve, curves_of
 from spectrax.transfer.tables.scale import scaled_curves
 from spectrax.transfer.tables.seeds import own_optima
-from spectrax.transfer.tables.valley import find_minima, specs_of, weights
+from spectrax.transfer.tables.valley import Minima, find_minima, specs_of, weights
 
 WIDTHS = np.array([64.0, 128.0, 256.0, 512.0])
 LRS = 2.0 ** np.arange(-9.0, 0.0)
@@ -105,6 +105,20 @@ def test_the_variance_of_a_mean_of_optima_is_that_of_the_seeds_optima():
         found = [weights(s) @ m.variance for s, m in zip(scores[1:], after[1:], strict=True)]
         truth = np.log(2) ** 2 * own[1:].var(axis=-1, ddof=1).mean() / 4
         assert np.mean(found) == pytest.approx(truth, rel=0.01)
+
+
+@pytest.mark.parametrize(("among", "freedom"), [(2.0, 4 / (1 / 10 + 1 / 9)), (0.5, 10.0)])
+def test_freedom_of_noise_and_of_seeds_is_satterthwaites(among, freedom):
+    """Noise of variance 1 with 10 degrees of freedom, and what the seeds add, with three widths
+    times three; a model that stands there twice counts once."""
+    x, one, two = np.arange(3.0), np.ones(3, int), np.ones(2)
+    curve = Curve(64.0, x, x**2, 4 * one, np.zeros((3, 4)), True)
+    first, kind = np.array([True, False]), np.full(2, "inside")
+    both = np.where(first, among, 99.0)
+    minima = Minima(two, 3 * two, two, both, two, kind, two, two, two, first)
+    after, found = own_optima([curve] * 3, [minima] * 3, Noise(np.ones(3), 10.0, True))
+    assert found == pytest.approx(freedom)
+    np.testing.assert_allclose([m.variance for m in after], 3 + max(0.0, among - 1))
 
 
 def test_seeds_without_optima_of_their_own_do_not_widen_the_interval():
