@@ -9,6 +9,11 @@ import pytest
 matplotlib.use("Agg")
 
 from spectrax.cli import outputs_figure
+from spectrax.cli.outputs_report import estimate
+
+
+def test_errors_of_means_are_those_of_independent_matrices():
+    assert estimate(np.array([1.0, 2.0, 3.0, 6.0])) == pytest.approx((3.0, (14 / 3 / 4) ** 0.5))
 
 
 @pytest.mark.parametrize(("atom", "words"), [(0.0, ""), (0.225, "; 22.5 % zeros")])

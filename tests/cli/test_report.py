@@ -131,6 +131,7 @@ def test_of_a_deep_network_the_first_and_the_last_layer_and_four_between_are_dra
         assert drawn == expected
         assert len(fig.axes) == 2 * (1 + len(expected))
         strengths = fig.axes[1 + len(expected)]
+        np.testing.assert_allclose(strengths.lines[0].get_ydata(), [0.0, 3.0])  # the largest
         labels = [text.get_text() for text in strengths.get_legend().get_texts()]
         assert labels == [f"$W^{{{k + 1}}}$" for k in expected]
 
