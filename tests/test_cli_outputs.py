@@ -128,3 +128,7 @@ def test_other_laws_of_many_outputs_agree_with_samples(capsys, tmp_path, options
     found = record["simulation"]
     assert abs(found["mean"]["mean"] - record["mean"]) < 4 * found["mean"]["stderr"]
     assert found["ks_distance"]["mean"] < 4 / 100
+    # before training a square matrix between hidden layers, N × D at the input
+    ratio = 1.0 if "--layer" in options else record["parameters"]["nu"]
+    edges = [(ratio**-0.5 - 1) ** 2, (ratio**-0.5 + 1) ** 2]
+    np.testing.assert_allclose(record["initial_edges"], edges, atol=1e-12)
