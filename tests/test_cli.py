@@ -68,6 +68,12 @@ def test_solve_writes_figure_data_and_sidecar(solved):
         assert data["train_loss"].shape == (6,)
         assert data["location"].shape == (2, 7, 3)
         assert data["simulation_test_loss_mean"].shape == (6,)
+        edge = data["sigma"] ** 2 * (1 + data["aspect"][:, None] ** 0.5) ** 2
+        np.testing.assert_allclose(data["edge"], edge)
+        inside = ~data["escaped"]
+        where = np.broadcast_to(edge[..., None], inside.shape)[inside]
+        assert inside.any()
+        np.testing.assert_allclose(data["location"][inside], where)  # by other equations
         assert not any(np.isnan(value).any() for value in data.values())
 
 
@@ -170,6 +176,21 @@ def test_figure_lists_and_runs_experiments(capsys, checkout):
     code, out, err = run(capsys, "figure", "--no-cache", "circle", "--", "--size", "3")
     assert err == ""
     assert code == 0 and out == "round --size 3 __main__\n"
+
+
+def test_experiments_are_those_around_the_command_or_the_program(monkeypatch, checkout):
+    from spectrax.cli import figure
+
+    inside = checkout / "experiments" / "data"
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    monkeypatch.setattr(figure, "__file__", "/none/spectrax/cli/figure.py")
+    assert figure.find_experiments() == checkout / "experiments"
+    monkeypatch.chdir(checkout.parent)
+    assert figure.find_experiments() is None
+    program = checkout / "spectrax" / "cli" / "figure.py"
+    monkeypatch.setattr(figure, "__file__", str(program))
+    assert figure.find_experiments() == checkout / "experiments"
 
 
 def test_unknown_figure_is_one_sentence(capsys, checkout):

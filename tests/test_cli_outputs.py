@@ -75,6 +75,9 @@ def test_numbers_behind_the_density_of_many_outputs(outputs):
         assert low < data["x"].min() and data["x"].max() < high
         assert data["eigenvalues"].shape == (8, 40)
         assert ((data["eigenvalues"] == 0).sum(1) == 9).all()  # 40 - 31
+        assert (np.diff(data["eigenvalues"]) >= 0).all()
+        top = record["simulation"]["top_eigenvalue"]["mean"]
+        np.testing.assert_allclose(top, data["eigenvalues"].max(axis=1).mean())
         assert (np.diff(data["cumulative"].ravel()) > 0).all()
 
 
@@ -131,3 +134,7 @@ def test_other_laws_of_many_outputs_agree_with_samples(capsys, tmp_path, options
     found = record["simulation"]
     assert abs(found["mean"]["mean"] - record["mean"]) < 4 * found["mean"]["stderr"]
     assert found["ks_distance"]["mean"] < 4 / 100
+    # before training a square matrix between hidden layers, N × D at the input
+    ratio = 1.0 if "--layer" in options else record["parameters"]["nu"]
+    edges = [(ratio**-0.5 - 1) ** 2, (ratio**-0.5 + 1) ** 2]
+    np.testing.assert_allclose(record["initial_edges"], edges, atol=1e-12)

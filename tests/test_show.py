@@ -105,6 +105,17 @@ def test_arrays_are_printed_whole_or_by_their_range():
     assert one_line(sx.Estimate(jnp.asarray(1.5), jnp.asarray(0.25))) == "1.5 ± 0.25"
 
 
+def test_containers_are_printed_as_python_writes_them():
+    from spectrax._show import one_line
+
+    assert one_line((1, 2.5, True)) == "(1, 2.5, True)"
+    assert one_line((np.arange(2.0),)) == "([0, 1],)"
+    assert one_line([]) == "()"
+    assert one_line({"a": (1.0, 2), "b": None}) == "a: (1, 2), b: None"
+    exact, long = "1" * 68, "1" * 69  # with two quotes, as long as a line, and longer
+    assert one_line(exact) == repr(exact) and one_line(long) == repr(long)[:68] + " …"
+
+
 def test_everything_prints_values(solution):
     for thing in things(solution):
         short(repr(thing))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from spectrax import _check
 
-DENSE = 1500  # below this dimension all singular values cost less than an iteration
+DENSE = 1500  # up to this dimension all singular values cost less than an iteration
 
 
 def top_eigenvalues(W: Float[Array | np.ndarray, "n m"], count: int = 1) -> Float[Array, " count"]:
@@ -45,7 +45,7 @@ def top_eigenvalues(W: Float[Array | np.ndarray, "n m"], count: int = 1) -> Floa
 @functools.partial(jax.jit, static_argnames="count")
 def _top(W: Float[Array, "n m"], count: int) -> Float[Array, " count"]:
     """Of an array that is known to be a matrix."""
-    if min(W.shape) < max(DENSE, 5 * (count + 4)):
+    if min(W.shape) <= max(DENSE, 5 * (count + 4)):  # the iteration refuses those
         return jnp.linalg.svd(W, compute_uv=False)[:count] ** 2
     W = W if W.shape[1] <= W.shape[0] else W.T
     # a few spare directions speed up the convergence of the wanted ones

@@ -15,6 +15,7 @@ def test_density_is_that_of_the_theory_of_mass_one(aspect):
     x = np.linspace(0.001, 5.0, 301)
     np.testing.assert_allclose(law.density(x), theory.density(x) / min(1, aspect), rtol=1e-10)
     np.testing.assert_allclose(law.edges(), theory.edges(), atol=1e-14)
+    np.testing.assert_array_equal(law.density(law.edges()), 0.0)  # at zero too, for squares
 
 
 @pytest.mark.parametrize("aspect", ASPECTS)

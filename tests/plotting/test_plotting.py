@@ -95,6 +95,17 @@ def test_limits_show_every_outlier_and_error_bar_of_every_layer(ax):
     assert bottom < 4.0 and top > 10.4
 
 
+@pytest.mark.parametrize("points", [[9.0, 5.0], [9.0, 1.0], []])
+def test_limits_scale_with_the_eigenvalues(points):
+    from spectrax.plotting.curves import _view
+
+    low, high = _view(np.array(points), np.array([4.0, 4.5]))
+    assert 0 < low < min([4.0, *points]) and max([4.5, *points]) < high
+    for unit in (1e-3, 20.0):
+        scaled = _view(unit * np.array(points), unit * np.array([4.0, 4.5]))
+        np.testing.assert_allclose(scaled, [unit * low, unit * high])
+
+
 def test_outliers_before_a_divergence_stay_readable(ax):
     location = np.array([4.0, 4.5, 1e60])
     plotting.outlier_path(ax, location, location > 4, edge=4.0, escape_step=0.5)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from planted_transfer import RATES, planted
 
+import spectrax as sx
 from spectrax import plotting
 from spectrax.cli import transfer_figure
 
@@ -94,6 +95,24 @@ def test_losses_are_thin_beyond_the_largest_stable_rate_and_pass_through_their_m
         np.testing.assert_allclose(rates, found.lrs)
         np.testing.assert_allclose(losses, found.losses["mup"][k])
         assert curve.get_color() == rest.get_color()
+
+
+def test_optima_are_circles_with_an_error_bar_where_there_are_some(ax):
+    """The last width's loss still falls at the highest rate: a bound, and no optimum."""
+    widths, best = np.array([1.0, 2.0, 4.0, 8.0]), np.array([-3.0, -2.5, -2.0, 4.0])
+    losses = (np.log2(LRS) - best[:, None]) ** 2 + 1
+    found = sx.transfer_gaps(widths, LRS, losses)
+    assert plotting.measured_rates(ax, found) is ax
+    assert [x.inside for x in found.optima] == [True] * 3 + [False]
+    assert len(ax.containers) == 3
+    for optimum, bar in zip(found.optima, ax.containers, strict=False):
+        circle, _, (reach,) = bar.lines
+        np.testing.assert_allclose(circle.get_xydata(), [[np.exp(optimum.x), optimum.loss]])
+        assert circle.get_marker() == "o" and circle.get_linestyle() == "None"
+        ((left, right),) = reach.get_segments()
+        ends = np.exp(optimum.x + np.sqrt(optimum.variance) * np.array([-1.0, 1.0]))
+        np.testing.assert_allclose([left[0], right[0]], ends)
+        assert left[1] == right[1] == optimum.loss
 
 
 def test_a_rate_taken_elsewhere_is_drawn_from_width_to_width():

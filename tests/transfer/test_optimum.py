@@ -1,5 +1,7 @@
 """The optimal learning rate: a minimum, its derivative, its limits."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -75,6 +77,20 @@ def test_an_end_of_the_range_does_not_move_with_the_optimum(place, slope, monkey
     found, derivative = jax.value_and_grad(rate)(1.1)
     np.testing.assert_allclose(1.1 * derivative, slope, rtol=1e-7, atol=1e-12)
     assert (np.abs(found - np.log(place * 1.21)) < 1e-8) == (slope > 0)
+
+
+def test_the_final_loss_is_the_last_one_of_its_kind(monkeypatch):
+    curves = {"test_loss": jnp.array([4.0, 3.0, 2.0]), "train_loss": jnp.array([9.0, 5.0, jnp.inf])}
+    asked = []
+
+    def solve(model, throw):
+        asked.append((model, throw))
+        return SimpleNamespace(**curves)
+
+    monkeypatch.setattr(optimum, "solve", solve)
+    assert optimum.final_loss("a model", "test") == 2.0
+    assert optimum.final_loss("a model", "train") == jnp.inf
+    assert asked == [("a model", False)] * 2  # a divergence is an answer, not an error
 
 
 def test_bad_requests():

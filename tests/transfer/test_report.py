@@ -1,5 +1,7 @@
 """The report on one network: what it concludes of known numbers, and theory itself."""
 
+from types import SimpleNamespace
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -90,6 +92,19 @@ def test_numbers_of_the_whole_report_are_those_of_their_widths(monkeypatch):
     np.testing.assert_allclose(found.lrs[[0, -1]], ends, rtol=1e-12)
     assert found.verdicts["mup"].verdict == "transfers"
     assert found.verdicts["ntk"].verdict == "does not transfer"
+
+
+def test_a_loss_is_that_of_its_network_at_its_rate(monkeypatch):
+    def solve(model, throw):
+        assert not throw
+        return SimpleNamespace(test_loss=model.nu * model.eta ** jnp.array([3.0, 2.0]))
+
+    monkeypatch.setattr(report, "solve", solve)
+    model = sx.DeepLinear(1, 2, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0)
+    models = report._at_widths(model, jnp.asarray(WIDTHS), sx.mup)
+    rates = np.array([0.1, 0.2, 0.3, 0.4])
+    losses = report._losses_over.__wrapped__(models, rates)  # nothing compiled is kept
+    np.testing.assert_allclose(losses, WIDTHS[:, None] * rates**2)
 
 
 @pytest.fixture(scope="module")

@@ -26,13 +26,15 @@ def test_three_starting_points_reach_mup():
 def test_strengths_settle_with_width_in_one_hidden_layer_too():
     """Its weight has as many rows as the network is wide: spikes and bulk grow with them."""
 
-    def strengths(nu):
-        model = sx.DeepLinear(1, 3, alpha=4.0, nu=nu, eta=0.1, gamma0=4.0)
+    def strengths(nu, eta):
+        model = sx.DeepLinear(1, 3, alpha=4.0, nu=nu, eta=eta, gamma0=4.0)
         return OBSERVABLES["strengths"](model)
 
-    wide, wider = jax.jit(jax.vmap(strengths))(jnp.array([1e3, 1e5]))
+    widths, rates = jnp.array([1e3, 1e5, 1e3]), jnp.array([0.1, 0.1, 1e90])
+    wide, wider, diverged = jax.jit(jax.vmap(strengths))(widths, rates)
     np.testing.assert_allclose(wide, wider, rtol=0.02)
-    assert (wider > 0.1).all()
+    assert (wider > 0.1).all() and jnp.isfinite(wider).all()
+    assert jnp.isinf(diverged).all()
 
 
 @pytest.mark.slow
@@ -136,6 +138,10 @@ def test_a_second_search_of_the_same_kind_traces_nothing():
         if start == (0.3, 0.3):
             first = len(traced)
     assert first > 0 and len(traced) == first
+    default = sx.fit_parameterization(
+        MODEL, [8.0, 64.0], observable=observable, num_iterations=3
+    )  # from NTK parameterization
+    assert default.path[0].tolist() == [0.0, 0.0] and len(traced) == first
 
 
 def test_relative_spread():

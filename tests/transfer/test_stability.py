@@ -103,19 +103,36 @@ def test_unstable_is_not_divergent():
     assert np.isinf(found.sharpness[solution.stats["diverged_at"] :]).all()
 
 
-def edge_of(path, monkeypatch):
-    """Largest stable rate where sharpness is this function of the rate."""
-    model = sx.DeepLinear(1, 3, alpha=4.0, nu=1.0, eta=0.1, gamma0=3.0)
-    monkeypatch.setattr(stability, "solve", lambda model, throw: SimpleNamespace(model=model))
-    monkeypatch.setattr(stability, "ntk_path", lambda solution, **_: path(solution.model.eta))
+def edge_of(path, monkeypatch, gamma0=3.0):
+    """Largest stable rate where sharpness is this function of the model."""
+
+    def solve(model, throw):
+        assert not throw, "rates that diverge are tried, too"
+        return SimpleNamespace(model=model)
+
+    model = sx.DeepLinear(1, 3, alpha=4.0, nu=1.0, eta=0.1, gamma0=gamma0)
+    monkeypatch.setattr(stability, "solve", solve)
+    monkeypatch.setattr(stability, "ntk_path", lambda found, **_: path(found.model))
+    monkeypatch.setattr(stability, "ntk_top", lambda found, step, **_: path(found.model)[step])
     return stability._max_stable(model, kernel="train", num=8)
 
 
 @pytest.mark.parametrize("edge", [1e-3, 1.5e-2])
 def test_an_edge_far_below_that_of_the_first_step_is_found(edge, monkeypatch):
     """Sharpness that grows during training: also below the first node of a regular grid."""
-    found = edge_of(lambda eta: jnp.array([1.0, 2 / edge**2 * eta]), monkeypatch)
+    found = edge_of(lambda model: jnp.array([1.0, 2 / edge**2 * model.eta]), monkeypatch)
     np.testing.assert_allclose(found, edge, rtol=1e-9)
+
+
+def test_the_edge_moves_with_what_makes_the_network_sharp(monkeypatch):
+    """Where the largest sharpness is 2 (10 gamma0)^3 eta^2, the edge is at 1 / (10 gamma0)."""
+
+    def path(model):
+        sharpness = 2 * (10 * model.gamma0) ** 3 * model.eta**2
+        return jnp.stack([1.0 + 0 * sharpness, sharpness])
+
+    found, slope = jax.value_and_grad(lambda gamma0: edge_of(path, monkeypatch, gamma0))(3.0)
+    np.testing.assert_allclose([found, slope], [1 / 30, -1 / 90], rtol=1e-8)
 
 
 def test_bad_requests():

@@ -142,8 +142,8 @@ def _among(curve: Curve, block: slice, moves) -> Float[np.ndarray, " s"]:
     seeds = curve.rest.shape[1]
     if not curve.paired:
         return np.zeros(len(moves))
-    own = moves @ (curve.rest[block] / curve.count[block][:, None])
-    return seeds / (seeds - 1) * np.sum((own - own.mean(axis=1, keepdims=True)) ** 2, axis=1)
+    own = moves @ (curve.rest[block] / curve.count[block][:, None])  # of mean zero, as `rest`
+    return seeds / (seeds - 1) * np.sum(own**2, axis=1)
 
 
 def average(curve: Curve, minima: Minima, sigma: float) -> Optimum:

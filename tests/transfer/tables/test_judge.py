@@ -89,6 +89,13 @@ def test_what_cannot_be_judged_says_why_and_what_to_measure(options, reason, adv
     assert reason in found.reason and advice in found.advice
 
 
+def test_an_interval_that_is_short_enough_asks_for_twice_the_seeds():
+    """95 % over less than a quarter: as short as an interval need be that decides."""
+    for rho in (0.12, 0.13):
+        found = judge.judge(planted(rho, 0.051))
+        assert found.verdict == "cannot judge" and "about 2 times as many seeds" in found.advice
+
+
 def test_a_drift_too_small_to_matter_is_no_noise():
     assert "perhaps too little to matter" in judge.judge(planted(0.12, 0.04)).reason
 

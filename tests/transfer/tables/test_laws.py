@@ -161,6 +161,9 @@ def test_bounds_that_allow_no_drift_at_all_decide_nothing():
     found = judged([-2.0, -0.6, 0.8, 2.0])
     assert found.at_end.tolist() == [False, False, True, True]
     assert found.verdict == "does not transfer" and "at least" in found.reason
+    cells = [line.split()[2:4] for line in str(found).splitlines()[1:5]]
+    assert [row[1] for row in cells[:2]] == ["%", "%"]  # errors of optima, and words for bounds
+    assert cells[2:] == [["or", "more"]] * 2
     noisy = judged([-0.4, -0.2, 0.8, 2.0], noise=0.6, depth=0.3)
     assert noisy.at_end.any() and noisy.verdict == "cannot judge"
 

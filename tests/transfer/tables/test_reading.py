@@ -27,7 +27,8 @@ def rows(runs):
 )
 def test_separators_and_names_of_columns(tmp_path, mark, names):
     lines = [mark.join(names), *(mark.join(map(str, row)) for row in ROWS)]
-    assert rows(read(tmp_path, "\n".join(lines))) == ROWS
+    runs = read(tmp_path, "\n".join(lines))
+    assert rows(runs) == ROWS and runs.columns == ", ".join(names)
 
 
 def test_decimal_commas(tmp_path):
@@ -62,7 +63,7 @@ def test_the_two_forms_are_one_table(tmp_path):
 def test_bad_tables_are_one_sentence_with_the_line(tmp_path, text, sentence):
     with pytest.raises(TableError, match=sentence) as error:
         read(tmp_path, text)
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and repr(str(tmp_path / "runs.csv")) in str(error.value)
 
 
 def test_binary_and_missing_files_are_one_sentence(tmp_path):

@@ -6,10 +6,12 @@ import pytest
 import spectrax as sx
 from experiments.benchmarks.transfer_verdicts import measure_cell
 from spectrax.transfer.tables.answer import transfer_runs
-from spectrax.transfer.tables.noise import moderate, noise_of
+from spectrax.transfer.tables.noise import Noise, moderate, noise_of
 from spectrax.transfer.tables.reading import read_runs
-from spectrax.transfer.tables.runs import curves_of
+from spectrax.transfer.tables.runs import Curve, curves_of
 from spectrax.transfer.tables.scale import scaled_curves
+from spectrax.transfer.tables.seeds import own_optima
+from spectrax.transfer.tables.valley import Minima, find_minima, specs_of, weights
 
 WIDTHS = np.array([64.0, 128.0, 256.0, 512.0])
 LRS = 2.0 ** np.arange(-9.0, 0.0)
@@ -84,6 +86,39 @@ def test_seeds_with_optima_of_their_own_widen_the_interval():
     assert np.mean([x.stderr for x in found]) == pytest.approx(truth, rel=0.25)
     assert np.std([x.exponent for x in found]) == pytest.approx(truth, rel=0.5)
     assert all(10 < x.freedom < 30 for x in found if x.scale == 1)  # 12 differences of seeds
+
+
+def test_the_variance_of_a_mean_of_optima_is_that_of_the_seeds_optima():
+    """Of a width with a single seed their scatter is not known, and nothing is added."""
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        own = 0.3 * rng.normal(size=(4, 1, 4))
+        best = -4 - 0.5 * np.log2(WIDTHS / 64)[:, None, None] + own
+        losses = (np.log2(LRS)[:, None] - best) ** 2 - 1 + 1e-3 * rng.normal(size=(4, 9, 4))
+        runs = np.array(runs_of(losses))
+        curves, noise = scaled_curves(*runs[:, (runs[0] > 64) | (runs[3] == 0)])
+        spec = specs_of(curves)
+        before = [find_minima(*each, spec) for each in zip(curves, noise.sigma, strict=True)]
+        after, _ = own_optima(curves, before, noise)
+        np.testing.assert_array_equal(after[0].variance, before[0].variance)
+        scores = [np.where(m.kind == "inside", m.score, np.inf) for m in after]
+        found = [weights(s) @ m.variance for s, m in zip(scores[1:], after[1:], strict=True)]
+        truth = np.log(2) ** 2 * own[1:].var(axis=-1, ddof=1).mean() / 4
+        assert np.mean(found) == pytest.approx(truth, rel=0.01)
+
+
+@pytest.mark.parametrize(("among", "freedom"), [(2.0, 4 / (1 / 10 + 1 / 9)), (0.5, 10.0)])
+def test_freedom_of_noise_and_of_seeds_is_satterthwaites(among, freedom):
+    """Noise of variance 1 with 10 degrees of freedom, and what the seeds add, with three widths
+    times three; a model that stands there twice counts once."""
+    x, one, two = np.arange(3.0), np.ones(3, int), np.ones(2)
+    curve = Curve(64.0, x, x**2, 4 * one, np.zeros((3, 4)), True)
+    first, kind = np.array([True, False]), np.full(2, "inside")
+    both = np.where(first, among, 99.0)
+    minima = Minima(two, 3 * two, two, both, two, kind, two, two, two, first)
+    after, found = own_optima([curve] * 3, [minima] * 3, Noise(np.ones(3), 10.0, True))
+    assert found == pytest.approx(freedom)
+    np.testing.assert_allclose([m.variance for m in after], 3 + max(0.0, among - 1))
 
 
 def test_seeds_without_optima_of_their_own_do_not_widen_the_interval():
