@@ -100,6 +100,7 @@ def test_rotated_teachers_are_rotated_kernels(settings, gram, turn):
             np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 @given(settings=SETTINGS)
 def test_orthonormal_teachers_are_copies_of_one(settings):
     one, many = solved(settings), solved(settings, num_classes=C)

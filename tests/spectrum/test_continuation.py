@@ -36,6 +36,7 @@ def test_the_pole_of_an_atom_is_reached_in_any_setting():
     np.testing.assert_allclose(found, jnp.tile(1 - settings[0][:, None], 4), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_solutions_are_physical_everywhere():
     law = sx.product_law(1.0, 1.0)
     z = jnp.concatenate([jnp.geomspace(1e-6, 20.0, 40) + 0j, 1j * jnp.geomspace(1e-9, 1.0, 10)])

@@ -306,6 +306,7 @@ def test_batches_of_long_trainings_agree_with_single_ones():
         np.testing.assert_allclose(gradients.Ce[i], gradient.Ce, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parameterization", "first", "times"),
     [

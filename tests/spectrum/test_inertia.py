@@ -15,7 +15,7 @@ from spectrum.helpers import (
 
 import spectrax as sx
 from spectrax.seam import CoupledSpikes, SymmetricSpikes
-from spectrax.spectrum import margin, outlier_path, outliers
+from spectrax.spectrum import margin, outlier_path, outliers, transpose
 from spectrax.spectrum.inertia import inertia_margin, inertia_outliers
 
 
@@ -89,6 +89,27 @@ def test_random_couplings_of_unequal_numbers_of_fields():
         np.testing.assert_array_equal(found.escaped, known.escaped)
         np.testing.assert_allclose(found.location, known.location, rtol=1e-10)
     assert number >= 6
+
+
+@pytest.mark.parametrize("p, q", [(3, 4), (4, 3)])
+def test_below_the_bulk_with_unequal_numbers_of_fields(p, q):
+    """Spikes f = W0 e that take off what W0 has along some directions, and their transposes."""
+    number = 0
+    for seed in range(6):
+        plain = random_spikes(seed, p, q, size=0.3)
+        k = min(p, q)
+        image = 0.8**2 * plain.Ce[:k, :k]  # correlations of W0 e
+        Cf = plain.Cf.at[:k, :k].set(image).at[:k, k:].set(0.0).at[k:, :k].set(0.0)
+        Rf = jnp.eye(p, q)
+        K = plain.K - 0.85 * jnp.eye(p, q)
+        spikes = CoupledSpikes(plain.Ce, Cf, 0 * plain.Re, Rf, K, 1.7, 0.8)
+        known = outliers(spikes, side="below")
+        number += known.escaped.sum()
+        for either in (spikes, transpose(spikes)):  # more and fewer rows than columns
+            found = inertia_outliers(either, side="below")
+            np.testing.assert_array_equal(found.escaped, known.escaped)
+            np.testing.assert_allclose(found.location, known.location, rtol=1e-9)
+    assert number >= 4
 
 
 def test_derivatives_of_locations_and_margin():

@@ -30,6 +30,7 @@ def test_closed_form_is_the_pencil(case):
     np.testing.assert_allclose(law.stieltjes(z), pencil.stieltjes(z), atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES["one_step_multilayer"])
 def test_layers_of_deeper_networks(case):
     law = sx.one_step_multilayer(3, case["layer"], 1.5, 0.75, 0.8)
@@ -44,6 +45,7 @@ def two_steps(case):
     return sx.one_step_outputs(*numbers, gamma0=gamma, steps=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES["two_step_outputs"])
 def test_two_steps(case):
     law = two_steps(case)
@@ -66,7 +68,9 @@ def trained(nu, omega, eta, gamma, sigma, steps, P, size, rng):
 
 
 @pytest.mark.parametrize(
-    ("steps", "P"), [(1, None), (1, 3.0), (2, None)], ids=["output", "samples", "two steps"]
+    ("steps", "P"),
+    [(1, None), (1, 3.0), pytest.param(2, None, marks=pytest.mark.slow)],
+    ids=["output", "samples", "two steps"],
 )
 def test_trained_networks_have_these_resolvents(steps, P):
     """Own output in the error, finite samples, two steps: within 4 standard errors."""

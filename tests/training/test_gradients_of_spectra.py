@@ -67,6 +67,7 @@ def test_escape_time_in_a_schedule():
     assert jnp.all(jax.jit(jax.grad(f))(schedule)[late] == 0.0)  # later rates change nothing
 
 
+@pytest.mark.slow
 def test_no_escape_has_infinite_time_and_zero_gradient():
     lazy = ESCAPES.at[3].set(0.1)
     value, slope = jax.jit(jax.value_and_grad(partial(escape, parameterization=sx.ntk)))(lazy)

@@ -56,6 +56,7 @@ def test_forward_mode_is_the_derivative():
     np.testing.assert_allclose(forward_jacobian(), exact, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_reverse_mode_is_forward_mode():
     weights = jnp.linspace(0.5, 1.5, forward_jacobian().shape[0])
     reverse = jax.jit(jax.grad(lambda x: weights @ numbers(x)))(POINT)
@@ -128,6 +129,7 @@ def test_optimistix_finds_the_causal_solution(solver):
     np.testing.assert_allclose(found.order.Rg[1], swept.order.Rg[1], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_picard_iteration_overflows_where_the_sweep_does_not():
     rich = sx.DeepLinear(1, 60, alpha=2.0, nu=1.0, eta=0.1, gamma0=8.0)
     iterated = sx.solve(rich, solver=optx.FixedPointIteration(1e-9, 1e-9), throw=False)

@@ -63,6 +63,7 @@ def test_reference_case(reference):
     )
 
 
+@pytest.mark.slow
 def test_derivatives_of_every_neuron_give_the_same_network():
     """Independent: other code, plain Monte Carlo, responses as averages of derivatives."""
     X, y = np.array(SMALL["inputs"]), np.array(SMALL["targets"])
