@@ -31,7 +31,7 @@ from spectrax.seam import CoupledSpikes, SymmetricSpikes
 from spectrax.spectrum.coupled import bulk_edges, critical_strength, locate, lowest_strength
 from spectrax.spectrum.outlier import Outliers
 
-RANK = 1e-13  # relative variance of a direction that counts as none
+RANK = 1e-15  # relative variance of a direction that counts as none: rounding
 ROOT, STEPS = 1e-15, 80  # relative tolerance of a strength, and how many steps it may take
 
 
@@ -179,7 +179,8 @@ def inertia_margin(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
     r"""Minus the smallest eigenvalue of Y at the critical strength.
 
     Positive if and only if there is an outlier above the bulk (of a symmetric matrix: on either
-    side), and zero where one appears, as `margin`; smooth where complex strengths become real.
+    side), and zero where one appears, as `margin`; smooth where complex strengths become real. Its
+    size elsewhere depends on directions of the fields that have almost no variance.
 
     Args:
         spikes: p spikes on the left, q on the right.
