@@ -43,3 +43,12 @@ def test_a_hard_edge_away_from_zero():
     X, v = spaces.gaussian("N", "N"), spaces.vector("N")
     law = sx.Pencil.symmetric(v, v + X.T @ (X @ v))
     np.testing.assert_allclose(law.edges(), [1.0, 5.0], atol=1e-3)
+
+
+def test_where_no_fold_is_near_the_middle_of_a_cell_stands():
+    """The fold next to this point is the edge, 30 widths of the cell away and more."""
+    law = sx.one_step_outputs(2.0, 1.0, 0.0)
+    edge = (1 + 2**0.5) ** 2
+    fold = jax.jit(lambda middle, width: _fold(law, law, jnp.asarray(1.01 * edge), middle, width))
+    np.testing.assert_allclose(fold(1.005 * edge, 0.01 * edge), edge, rtol=1e-9)
+    np.testing.assert_array_equal(fold(1.005 * edge, 1e-6 * edge), 1.005 * edge)
