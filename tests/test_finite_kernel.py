@@ -85,6 +85,7 @@ def test_sharpness_and_bulk_of_large_networks(depth, eta, kernel):
         errors.append((np.mean(stderr / path), np.abs(sampled - cumulative)[::50].max()))
         print(f"D = {size}, 16 networks: {deviation:.1f} standard errors of {errors[-1][0]:.1%}")
     assert deviation < 4
-    assert errors[1][0] < 0.02 and errors[1][0] < 0.75 * errors[0][0], errors
+    # a half, known to a quarter from 16 networks of each size
+    assert errors[1][0] < 0.02 and 0.25 < errors[1][0] / errors[0][0] < 0.65, errors
     # the whole population bulk moves with G of each network
     assert errors[1][1] < 0.06 and errors[1][1] < 0.6 * errors[0][1], errors
