@@ -29,9 +29,10 @@ from spectrax._batches import over_batches
 from spectrax._compiled import compiled
 from spectrax.seam import CoupledSpikes, SymmetricSpikes
 from spectrax.spectrum.coupled import bulk_edges, critical_strength, locate, lowest_strength
-from spectrax.spectrum.outlier import Outliers
+from spectrax.spectrum.outlier import Outliers, _usable
 
 RANK = 1e-15  # relative variance of a direction that counts as none: rounding
+TINY = 1e-100  # strength at which spikes without noise are counted
 ROOT, STEPS = 1e-15, 80  # relative tolerance of a strength, and how many steps it may take
 
 
@@ -161,8 +162,13 @@ class _Symmetric(NamedTuple):
 
 
 def _inertia(spikes) -> _Rectangular | _Symmetric:
-    kind = _Symmetric if isinstance(_kind.spikes(spikes), SymmetricSpikes) else _Rectangular
+    kind = _Symmetric if isinstance(spikes, SymmetricSpikes) else _Rectangular
     return kind.of(jax.lax.stop_gradient(spikes))
+
+
+def _threshold(spikes):
+    """The critical strength, positive where there is no noise either."""
+    return jnp.maximum(critical_strength(spikes), TINY)
 
 
 def _eigenvalue(inertia, tau, place):
@@ -199,6 +205,7 @@ def inertia_margin(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
         >>> round(float(inertia_margin(spikes)), 4)  # Y = [[1/2, -2], [-2, 2]]
         0.886
     """
+    spikes = _usable(_kind.spikes(spikes))
     inertia = _inertia(spikes)
     above = -_moving(inertia, spikes, 0, 1.0)
     if isinstance(spikes, CoupledSpikes):
@@ -208,10 +215,10 @@ def inertia_margin(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
 
 def _moving(inertia, spikes, place: int, sign: float):
     """An eigenvalue of Y at a critical strength, with its derivative."""
-    tau = sign * critical_strength(inertia.spikes)
+    tau = sign * _threshold(inertia.spikes)
     value, u, _ = _eigenvalue(inertia, tau, place)
     v = jax.lax.stop_gradient(inertia.lift(tau, value, u))
-    form = inertia.form(spikes, sign * critical_strength(spikes), v)
+    form = inertia.form(spikes, sign * _threshold(spikes), v)
     return jax.lax.stop_gradient(value) + form - jax.lax.stop_gradient(form)
 
 
@@ -247,11 +254,12 @@ def inertia_outliers(
         3.0694
     """
     below = _check.one_of("side", side, ("above", "below")) == "below"
+    edge, spikes = bulk_edges(_kind.spikes(spikes))[0 if below else 1], _usable(spikes)
     inertia, sign = _inertia(spikes), -1.0 if below else 1.0
     size = sum(spikes.K.shape) if isinstance(spikes, CoupledSpikes) else len(spikes.K)
     count = _check.integer("count", size if count is None else count, 1, size)
     places = inertia.lowest_place() - jnp.arange(count) if below else jnp.arange(count)
-    critical = sign * critical_strength(inertia.spikes)
+    critical = sign * _threshold(inertia.spikes)
     far = inertia.far(below)
 
     def one(place):
@@ -265,7 +273,6 @@ def inertia_outliers(
 
     strength, found = jax.vmap(one)(places)
     location = locate(spikes, strength)
-    edge = bulk_edges(spikes)[0 if below else 1]
     none = sign * critical_strength(spikes)
     return Outliers(jnp.where(found, location, edge), found, jnp.where(found, strength, none))
 

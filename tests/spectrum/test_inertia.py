@@ -212,6 +212,18 @@ def test_anti_hebbian_training_has_the_same_outliers():
         np.testing.assert_allclose(found.location, known.location, rtol=1e-7)
 
 
+def test_spikes_without_noise_and_kernels_that_are_not_finite():
+    silent = CoupledSpikes([[1.0]], [[1.0]], [[0.0]], [[0.0]], [[2.0]], 1.5, 0.0)
+    np.testing.assert_allclose(inertia_outliers(silent, 1).location, 1.5 * 4, rtol=1e-12)
+    assert inertia_margin(silent) > 0
+    for bad in (jnp.nan, jnp.inf):
+        spikes = CoupledSpikes([[bad]], [[1.0]], [[0.0]], [[0.0]], [[2.0]], 1.5, 0.8)
+        location, slope = jax.value_and_grad(lambda s: inertia_outliers(s, 1).location[0])(spikes)
+        np.testing.assert_allclose(location, 0.8**2 * (1 + 1.5**0.5) ** 2)
+        everything = jax.tree.leaves((slope, jax.value_and_grad(inertia_margin)(spikes)))
+        assert all(np.isfinite(x).all() for x in everything)
+
+
 def test_bad_requests():
     with pytest.raises(ValueError, match="`side` must be 'above' or 'below', got 'left'"):
         inertia_outliers(one_spike(1.0, 1.0), side="left")
