@@ -33,8 +33,7 @@ _start, _train = eqx.filter_jit(Trainer.start), eqx.filter_jit(Trainer.train)
 def weights(model, size: int, steps, key):
     """One network: after each number of steps its weight, and the field that starts the probe."""
     _, sizes = model.rounded(size)
-    sizes = tuple(sizes.items())
-    trainer = Trainer(model.program, model.transformation, model.rates(), sizes)
+    trainer = model.trainer(sizes)
     network = _start(trainer, key)
     for step in steps:
         network = _train(trainer, network, key, jnp.asarray(step))

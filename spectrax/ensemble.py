@@ -15,7 +15,7 @@ from spectrax.empirical.top import top_eigenvalues
 from spectrax.finite_kernel import kernel_eigenvalues, kernel_top
 from spectrax.program.finite import Network, Trainer
 from spectrax.training.base import AbstractDMFT
-from spectrax.training.order import layer_records
+from spectrax.training.order import backward_records, forward_records
 
 
 class Estimate(eqx.Module):
@@ -131,13 +131,12 @@ def simulate(
     if kernel is not None:
         kernel = _check.kernel(kernel)
     model, sizes = model.rounded(size)
-    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
+    trainer = model.trainer(sizes)
     if kernel is not None and not hasattr(model, "tangent_kernel"):
         raise ValueError(f"Argument `kernel` must be None for this model, got {kernel!r}.")
-    layers = tuple(name for name, _ in model.plan().spikes)
     runs = []
     for seed, seed_key in enumerate(jax.random.split(key, num_seeds)):
-        asked = (layers, num_top, all_eigenvalues, kernel)
+        asked = (num_top, all_eigenvalues, kernel)
         runs.append(_run(model, trainer, seed_key, stops, *asked))
         if progress is not None:
             progress(seed + 1)
@@ -153,11 +152,11 @@ def _train(how: tuple, network: Network) -> Network:
     return trainer.train(network, key, until)
 
 
-def _run(model, trainer: Trainer, key, stops, layers, num_top, everything, kernel) -> dict:
+def _run(model, trainer: Trainer, key, stops, num_top, everything, kernel) -> dict:
     """One network, trained from stop to stop."""
     network, tops, sharp = _start(trainer, key), {}, {}
-    names = list(layers)
-    symmetric = any(record.name.endswith(".both") for record in model.plan().records)
+    names = [matrix.name for matrix in model.plan().matrices]
+    symmetric = any(matrix.symmetric for matrix in model.plan().matrices)
     extreme = _both_ends if symmetric else top_eigenvalues
     spectra: dict[str, Any] = {}
     for stop in sorted(set(stops)):
@@ -217,15 +216,16 @@ def _collect(model: AbstractDMFT, runs: list[dict], stops, size: int) -> Ensembl
     plan, seen = model.plan(), found["seen"]
     kernels = (
         tuple(None if name is None else found["grams"][name] for name in names)
-        for names in layer_records(plan)
+        for names in (forward_records(plan, model.layers), backward_records(plan, model.layers))
     )
     order = EnsembleOrder(*kernels)
     spectra = kernel_spectra = None
     if runs[0]["spectra"]:
         if "kernel" in runs[0]["spectra"]:
             kernel_spectra = np.stack([run["spectra"]["kernel"] for run in runs])
-        layers = [name for name, _ in plan.spikes]
-        spectra = tuple(np.stack([run["spectra"][name] for run in runs]) for name in layers)
+        spectra = tuple(
+            np.stack([run["spectra"][matrix.name] for run in runs]) for matrix in plan.matrices
+        )
     return Ensemble(
         model,
         order,

@@ -8,28 +8,26 @@ from jax.experimental.sparse.linalg import lobpcg_standard
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from spectrax.program.field import Field
-from spectrax.program.finite import FiniteOps, Network, Trainer
+from spectrax.program.finite import Network, Trainer
 
 DENSE = 100  # below, all eigenvalues cost less than an iteration
 
 
 def _operator(model, trainer: Trainer, network: Network, key: PRNGKeyArray, kernel: str):
     """The kernel as a function of vectors (classes * dimension,), and their length."""
-    sizes = dict(trainer.sizes)
-    ops = FiniteOps(sizes, key, network.t, dict(network.store))
+    ops = trainer.ops(key, dict(network.store), network.t)
     trainer.program(ops, network.t)  # the backward fields of this step
-    layers = [name for name, _ in model.plan().spikes]
-    g = [ops.records[f"{name}.backward"][0] for name in layers]  # (classes, width) each
+    g = [ops.records[matrix.backward][0] for matrix in model.plan().matrices]  # (classes, width)
     G = tuple(x @ x.T / x.shape[-1] for x in g)
     apply = model.train_kernel if kernel == "train" else model.tangent_kernel
     space = "samples" if kernel == "train" else "input"
     classes = G[0].shape[0]
 
     def product(v):
-        ops = FiniteOps(sizes, key, network.t, dict(network.store))
+        ops = trainer.ops(key, dict(network.store), network.t)
         return apply(ops, Field(space, v.reshape(classes, -1)), G).data.ravel()
 
-    return product, classes * sizes[space]
+    return product, classes * dict(trainer.sizes)[space]
 
 
 @eqx.filter_jit

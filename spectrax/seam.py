@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
@@ -124,32 +123,42 @@ class SymmetricSpikes(eqx.Module):
 class TrainedWeights(eqx.Module):
     r"""One weight matrix at every step of its training.
 
-    $$W(t) = a(t)\, A + \frac1{\mathrm{cols}} \sum_{s<t} c_s(t)\, g_s h_s^\top$$
+    $$W(t) = a(t)\, A + \frac1{\mathrm{cols}} \sum_{s<t} c_s(t)
+      \sum_{ij} M_{s,ij}\; g_{si} h_{sj}^\top$$
 
-    with $A$ the initial matrix and one pair of fields $(g_s, h_s)$ for each step and class.
+    with $A$ the initial matrix, forward fields $h_{sj}$ and backward fields $g_{si}$ of each step.
 
     Args:
-        Ce, Cf: correlations of the forward fields $h$ and backward fields $g$, shape (n, n),
-            n = num_steps * num_classes, index (time, class) with time first.
-        Re, Rf: responses of $h$ to the noise of $A^\top g$ and of $g$ to the noise of $A h$.
+        Ce: correlations of the forward fields, (q, q), index (time, class or sample), time first.
+        Cf: correlations of the backward fields, (p, p).
+        Re, Rf: responses of $h$ to the noise of $A^\top g$, (q, p), and of $g$ to the noise of
+            $A h$, (p, q).
         coordinates: row t holds $(a(t), c_0(t), \dots)$, shape (num_steps + 1, num_steps + 1).
         aspect: rows / columns of the matrix.
         sigma: standard deviation of its initial entries.
-        factor: numbers that multiply the spikes, such as the errors of the samples, (n,).
+        coupling: the numbers M, such as the errors of the samples, (num_steps, p / num_steps,
+            q / num_steps); None = the fields of each step in pairs.
 
     Source: theory page, sections P and 3.5.
     """
 
-    Ce: Float[Array, "n n"]
-    Cf: Float[Array, "n n"]
-    Re: Float[Array, "n n"]
-    Rf: Float[Array, "n n"]
+    Ce: Float[Array, "q q"]
+    Cf: Float[Array, "p p"]
+    Re: Float[Array, "q p"]
+    Rf: Float[Array, "p q"]
     coordinates: Float[Array, "t1 t1"]
     aspect: Float[Array, ""] = eqx.field(converter=_check.array)
     sigma: Float[Array, ""] = eqx.field(converter=_check.array)
-    factor: Float[Array, "*n"] = eqx.field(converter=_check.array, default=1.0)
+    coupling: Float[Array, "t f e"] | None = None
 
     __repr__ = _show.table
+
+    def __check_init__(self):
+        if self.coupling is None and self.Ce.shape != self.Cf.shape:
+            raise ValueError(
+                f"Argument `coupling` must be given for {self.Ce.shape[-1]} forward and "
+                f"{self.Cf.shape[-1]} backward fields, got None."
+            )
 
     @property
     def num_steps(self) -> int:
@@ -167,21 +176,27 @@ class TrainedWeights(eqx.Module):
         return 1.0
 
     @property
-    def num_classes(self) -> int:
-        """Number of spikes added in each step."""
-        return self.Ce.shape[-1] // self.num_steps
+    def each_step(self) -> tuple[int, int]:
+        """Numbers of backward and of forward fields of each step."""
+        return self.Cf.shape[-1] // self.num_steps, self.Ce.shape[-1] // self.num_steps
+
+    @property
+    def numbers(self) -> Float[Array, "t f e"]:
+        """The numbers M of the coupling."""
+        if self.coupling is not None:
+            return self.coupling
+        return jnp.broadcast_to(jnp.eye(*self.each_step), (self.num_steps, *self.each_step))
 
     @over_batches
     def at(self, step: int | Int[Array, ""]) -> CoupledSpikes:
         """The weight after `step` updates; fields of later steps are masked, shapes stay fixed."""
-        made = jnp.repeat(jnp.arange(self.num_steps) < step, self.num_classes)  # (n,)
-        mask = made[:, None] & made[None, :]  # (n, n)
-        Ce, Cf, Re, Rf = jax.tree.map(
-            lambda x: jnp.where(mask, x, 0.0), (self.Ce, self.Cf, self.Re, self.Rf)
-        )
+        made = jnp.arange(self.num_steps) < step
+        f, e = (jnp.repeat(made, width) for width in self.each_step)  # (p,), (q,)
+        Ce, Cf = jnp.where(e[:, None] & e, self.Ce, 0.0), jnp.where(f[:, None] & f, self.Cf, 0.0)
+        Re, Rf = jnp.where(e[:, None] & f, self.Re, 0.0), jnp.where(f[:, None] & e, self.Rf, 0.0)
         theta = self.coordinates[step]
-        a, c = theta[0], jnp.repeat(theta[1:], self.num_classes)
-        K = jnp.diag(jnp.where(made, c * self.factor, 0.0))
+        a, c = theta[0], jnp.where(made, theta[1:], 0.0)
+        K = block_diagonal(c[:, None, None] * self.numbers)
         sigma, (Re, Rf) = a * self.sigma, responses_to(a, Re, Rf)
         return CoupledSpikes(Ce, Cf, Re, Rf, K, self.aspect, sigma)
 
@@ -281,3 +296,9 @@ def responses_to(a: Float[Array, ""], *responses: Float[Array, "..."]):
     r"""Responses to the noise of aA instead of A; zero for a = 0, where there is no noise."""
     inverse = jnp.where(a == 0, 0.0, 1 / jnp.where(a == 0, 1.0, a))
     return tuple(R * inverse for R in responses)
+
+
+def block_diagonal(blocks: Float[Array, "t f e"]) -> Float[Array, "tf te"]:
+    """The matrix with these blocks on its diagonal."""
+    t, f, e = blocks.shape
+    return jnp.einsum("sfe,su->sfue", blocks, jnp.eye(t)).reshape(t * f, t * e)

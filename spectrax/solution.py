@@ -16,7 +16,7 @@ from spectrax.seam import (
     Weights,
 )
 from spectrax.training.base import AbstractDMFT
-from spectrax.training.order import Order, first_layer
+from spectrax.training.order import Order
 
 
 class RESULTS(eqx.Enumeration):
@@ -59,7 +59,7 @@ class Solution(eqx.Module):
     @property
     def num_layers(self) -> int:
         """Number of trained weight matrices."""
-        return len(self.order.layers)
+        return len(self.order.matrices)
 
     @property
     def train_loss(self) -> Float[Array, "*batch t"]:
@@ -95,40 +95,41 @@ class Solution(eqx.Module):
     @property
     def layers(self) -> tuple[int, ...]:
         """Which W^layer are large random matrices."""
-        first = first_layer(self.order.plan)
-        return tuple(range(first, first + self.num_layers))
+        matrices = self.order.matrices
+        return tuple(k for k, name in enumerate(self.order.layers) if name in matrices)
 
     @over_batches
-    def weights(self, layer: int) -> Weights:
-        """The weight matrix W^layer throughout training, for the spectral level."""
-        layers = self.layers
+    def weights(self, layer: int | str) -> Weights:
+        """The weight matrix W^layer, or that of a name, throughout training."""
+        name, model = self.matrix(layer), self.model
+        matrix, sigma = self.order.plan.matrix(name), model.objects(0)[name].sigma
+        *kernels, coupling = self.order.kernels(name, model.num_steps)
+        dims = model.spaces()
+        aspect = dims[matrix.rows] / dims[matrix.cols]
+        if model.coupling is not None:
+            return CoupledWeights(*kernels, model.coupling, aspect, sigma)
+        if matrix.symmetric:
+            C, _, R, _ = kernels
+            return SymmetricWeights(C, R, self.coordinates, sigma, model.time_unit)
+        return TrainedWeights(*kernels, self.coordinates, aspect, sigma, coupling)
+
+    def matrix(self, layer: int | str) -> str:
+        """Name of the weight matrix W^layer.
+
+        Raises:
+            ValueError: if there is none; negative numbers count from the last.
+        """
+        layers, names = self.layers, self.order.matrices
+        if isinstance(layer, str):
+            if layer not in names:
+                known = ", ".join(names) or "that of a deeper network"
+                raise ValueError(f"Argument `layer` must be {known}, got {layer}.")
+            return layer
         whole = isinstance(layer, int | np.integer)
         if not whole or layer not in layers and not -len(layers) <= layer < 0:
             known = f"between {layers[0]} and {layers[-1]}" if layers else "of a deeper network"
             raise ValueError(f"Argument `layer` must be {known}, got {layer}.")
-        layer = layers[layer] if layer < 0 else layer
-        name = self.order.layers[layers.index(layer)]
-        rows, cols = self.model.space_of(layer + 1), self.model.space_of(layer)
-        dims, order = self.model.spaces(), self.order
-        kernels = order.Ch[layer], order.Cg[layer + 1], order.Rh[layer], order.Rg[layer + 1]
-        (spike,) = order.plan.spikes_of(name)
-        aspect, K = dims[rows] / dims[cols], self.model.coupling
-        if K is not None:
-            return CoupledWeights(*kernels, K, aspect, self.model.sigma)
-        if order.plan.record(f"{name}.both").width:
-            C, R = order.Ch[layer], order.Rh[layer]
-            unit = self.model.time_unit
-            return SymmetricWeights(C, R, self.coordinates, self.model.sigma, unit)
-        factor = jnp.ones(())
-        if spike.weights is not None:
-            factor = order.tapes[spike.weights].value.reshape(-1)  # (time * size,)
-        return TrainedWeights(
-            *_of_spikes(kernels, spike, self.model.num_steps),
-            self.coordinates,
-            aspect,
-            self.model.sigma,
-            factor,
-        )
+        return self.order.layers[layers[layer] if layer < 0 else layer]
 
     @property
     def message(self) -> str:
@@ -143,21 +144,6 @@ class Solution(eqx.Module):
         return sentence
 
 
-def _of_spikes(kernels, spike, num_steps: int):
-    """The kernels of the fields that make spikes, one pair for each spike."""
-    Ch, Cg, Rh, Rg = kernels
-    if spike.size * num_steps == len(Ch) == len(Cg):
-        return kernels
-    pairs, time = np.arange(spike.size), np.arange(num_steps)[:, None]
-    h = spike.h + pairs % (spike.size // spike.repeats)
-    h = (time * (len(Ch) // num_steps) + h).ravel()
-    g = (time * (len(Cg) // num_steps) + spike.g + pairs).ravel()
-    # several g share one h, whose noise is to be counted once
-    first = np.tile(pairs < spike.size // spike.repeats, num_steps)
-    Rg = jnp.where(first, Rg[g][:, h], 0.0)
-    return Ch[h][:, h], Cg[g][:, g], Rh[h][:, g], Rg
-
-
 @over_batches
 def spikes(
     solution: Solution, layer: int, step: int | Int[Array, ""]
@@ -167,11 +153,12 @@ def spikes(
     Args:
         solution: what `solve` returned.
         layer: 0 … depth − 1 counts $W^0 \dots W^{depth-1}$; for wide networks from 1 on, because
-            their inputs have finite dimension. Negative numbers count from the last.
+            their inputs have finite dimension. Negative numbers count from the last. Or the name of
+            a matrix in the model's program.
         step: number of updates made, 0 … num_steps; may be traced.
 
     Returns:
-        Spikes of size num_steps · num_classes, zero for those not made yet.
+        Spikes of all steps, zero for those not made yet.
 
     Raises:
         ValueError: if a concrete `step` or `layer` is out of range.

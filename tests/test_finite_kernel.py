@@ -9,7 +9,6 @@ import spectrax as sx
 from spectrax import finite_kernel
 from spectrax.ensemble import _start
 from spectrax.finite_kernel import kernel_eigenvalues, kernel_top
-from spectrax.program.finite import Trainer
 
 
 @pytest.mark.slow
@@ -18,7 +17,7 @@ def test_the_operator_is_the_gram_matrix_of_gradients(classes):
     """Exact: derivatives of the network function, from its definition, at initialization."""
     model = sx.DeepLinear(2, 3, alpha=2.0, nu=1.5, eta=0.1, gamma0=2.0, num_classes=classes)
     model, sizes = model.rounded(8)
-    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
+    trainer = model.trainer(sizes)
     network = _start(trainer, jax.random.key(0))
     store, D, N = network.store, sizes["input"], sizes["hidden1"]
     weights = [store["W0"] * np.sqrt(D), store["W1"] * np.sqrt(N), store["w"]]
@@ -46,7 +45,7 @@ def test_the_iteration_finds_the_largest_eigenvalue(monkeypatch):
     monkeypatch.setattr(finite_kernel, "DENSE", 1)
     model = sx.DeepLinear(1, 2, alpha=2.0, nu=1.0, eta=0.1, gamma0=2.0)
     model, sizes = model.rounded(30)
-    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
+    trainer = model.trainer(sizes)
     arguments = (model, trainer, _start(trainer, jax.random.key(0)), jax.random.key(0))
     largest = kernel_eigenvalues(*arguments, "population")[-1]
     np.testing.assert_allclose(kernel_top(*arguments, "population"), largest, rtol=1e-6)

@@ -203,7 +203,7 @@ def scaling(settings: dict, quick: bool) -> list[dict]:
         command = [sys.executable, __file__, "--one", str(num), str(steps)]
         command += ["--quick"] if quick else []
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        plan = build(settings | {"num_steps": steps}).task().plan()
+        plan = build(settings | {"num_steps": steps}).task().plan
         size = {"neurons": num, "directions": steps * settings["samples"]}
         found = json.loads(done.stdout.splitlines()[-1])
         out.append(size | found | {"estimated_bytes": memory(plan, steps, num)})
@@ -223,7 +223,7 @@ def main() -> None:
         one_solve(settings, *args.one)
         return
     files.require_folder(parser, args.out)
-    model, plan = build(settings), build(settings).task().plan()
+    model, plan = build(settings), build(settings).task().plan
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     sizes = scaling(settings, args.quick)  # first: a child counts the memory of its parent
     reference = np.mean([sampled(model, settings["reference"], 100 + k)[0] for k in range(2)], 0)

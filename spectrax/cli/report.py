@@ -135,7 +135,7 @@ def statistic(values, index) -> dict:
 
 def number_of_stages(model, args) -> int:
     """Length of the progress bar: theory, each layer's spectrum, each network, drawing."""
-    return 2 + len(model.plan().spikes) + (0 if args.simulate is None else args.seeds)
+    return 2 + len(model.plan().matrices) + (0 if args.simulate is None else args.seeds)
 
 
 def make(model, args, bar, interpreter=None) -> Report:
@@ -161,7 +161,7 @@ def make(model, args, bar, interpreter=None) -> Report:
             np.asarray(solution.test_loss)[:valid] if "test_error" in solution.observed else None
         ),
         layers=layers,
-        names=list(solution.order.layers),
+        names=list(solution.order.matrices),
         message=solution.message,
         residual=float(solution.stats["residual"]),
         diverged_at=diverged_at if diverged_at < model.num_steps else None,

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program.gaussian_limit import GaussianLimit
-from spectrax.program.plan import Plan, Variances, make_plan
+from spectrax.program.objects import Together
+from spectrax.program.plan import Plan, Variances, make_plan, variances
 from spectrax.program.sampled import Sites
 from spectrax.program.tapes import Tapes, extend, rearrange, stack_rows, write
 
@@ -24,19 +25,40 @@ class Task(eqx.Module):
 
     Args:
         program: `program(ops, t)`.
+        objects: `objects(t)`, what is random in it.
         dims: relative dimension of each space.
         coordinates: row t holds the trained weights' (a, c_0, c_1, …) at step t, (n, n + 1).
         before: programs that were run first, whose rows come before those of `program`.
         start: their tapes, arranged as those of all programs together; see `followed_by`.
         interpreter: of the limit, prepared for this program.
+        plan: what the programs do; found from them if not given.
     """
 
     program: Callable
+    objects: Callable
     dims: dict
     coordinates: Float[Array, "n n1"]
-    before: tuple[Callable, ...] = ()
-    start: Tapes | None = None
-    interpreter: GaussianLimit | Sites = GaussianLimit()
+    before: tuple[Callable, ...]
+    start: Tapes | None
+    interpreter: GaussianLimit | Sites
+    plan: Plan = eqx.field(static=True)
+
+    def __init__(
+        self,
+        program: Callable,
+        objects: Callable,
+        dims: dict,
+        coordinates: Float[Array, "n n1"],
+        *,
+        before: tuple[Callable, ...] = (),
+        start: Tapes | None = None,
+        interpreter: GaussianLimit | Sites = GaussianLimit(),
+        plan: Plan | None = None,
+    ):
+        self.program, self.objects, self.dims = program, objects, dims
+        self.coordinates, self.before, self.start = coordinates, before, start
+        self.interpreter = interpreter
+        self.plan = make_plan([*before, program], objects) if plan is None else plan
 
     @property
     def first(self) -> int:
@@ -48,34 +70,38 @@ class Task(eqx.Module):
         return eqx.tree_at(lambda x: x.coordinates, self, self.coordinates[:n, : n + 1])
 
     def followed_by(
-        self, program: Callable, coordinates: Float[Array, "n n1"], tapes: Tapes
+        self,
+        program: Callable,
+        coordinates: Float[Array, "n n1"],
+        tapes: Tapes,
+        objects: Callable | None = None,
     ) -> "Task":
-        """Another program after this one, whose solved tapes stay frozen but differentiable."""
+        """Another program after this one, whose solved tapes stay frozen but differentiable.
+
+        `objects` are what is random in the other program alone.
+        """
         before = (*self.before, self.program)
-        old, _ = make_plan(before, self.dims)
-        new, _ = make_plan([*before, program], self.dims)
-        start = {name: rearrange(tape, name, old, new) for name, tape in tapes.items()}
-        return Task(program, self.dims, coordinates, before, start)
+        stated = self.objects if objects is None else Together((self.objects, objects))
+        new = make_plan([*before, program], stated)
+        start = {name: rearrange(tape, name, self.plan, new) for name, tape in tapes.items()}
+        return Task(program, stated, self.dims, coordinates, before=before, start=start, plan=new)
 
-    def _plan(self) -> tuple[Plan, Variances]:
-        return make_plan([*self.before, self.program], self.dims)
-
-    def plan(self) -> Plan:
-        """What the programs do."""
-        return self._plan()[0]
+    def variances(self) -> Variances:
+        """Moments of what is drawn once."""
+        return variances(self.objects(jnp.zeros((), int)), self.dims)
 
     def blank(self, n: int | None = None) -> Tapes:
         """Tapes of n steps, empty but for those of the programs before."""
         n = self.coordinates.shape[0] if n is None else n
         given = {} if self.start is None else self.start
-        return self.interpreter.blank(self.plan(), n) | {
+        return self.interpreter.blank(self.plan, n) | {
             k: tape.extend(n) for k, tape in given.items()
         }
 
     def row(self, tapes: Tapes, t: Int[Array, ""], live: Bool[Array, ""] | bool = True):
         """Step t from the rows s < t: its rows, what it observed, whether all is finite."""
-        plan, variances = self._plan()
-        ops = self.interpreter.ops(plan, variances, tapes, self.coordinates[t], t, live)
+        state = (self.variances(), tapes, self.coordinates[t], t, live)
+        ops = self.interpreter.ops(self.plan, self.objects(t), *state)
         self.program(ops, t)
         return ops.rows(), ops.seen, ops.finite()
 

@@ -13,7 +13,8 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from spectrax.program.field import Field
-from spectrax.program.interface import AbstractOps, Matrix, Vector, first_rows
+from spectrax.program.interface import AbstractOps, MatrixHandle, VectorHandle, first_rows
+from spectrax.program.objects import Constant, Objects
 from spectrax.program.root import gram_root
 
 
@@ -21,6 +22,7 @@ class FiniteOps(AbstractOps):
     """One step of a program on arrays; a field holds (index, dimension).
 
     Args:
+        objects: what is random, as stated for this step.
         sizes: dimension of each space.
         key: seed of everything random; each object's own key follows from its name.
         t: this step.
@@ -30,13 +32,14 @@ class FiniteOps(AbstractOps):
 
     def __init__(
         self,
+        objects: Objects,
         sizes: dict[str, int],
         key: PRNGKeyArray,
         t: Int[Array, ""],
         store: dict,
         memory: dict | None = None,
     ):
-        self.sizes, self.key, self.t, self.store = sizes, key, t, store
+        self.objects, self.sizes, self.key, self.t, self.store = objects, sizes, key, t, store
         self.memory = memory or {}
         self.gradients, self.records, self.seen = {}, {}, {}
 
@@ -46,14 +49,15 @@ class FiniteOps(AbstractOps):
             return jax.random.normal(jax.random.fold_in(key, self.t), shape)
         return jax.random.normal(key, shape)
 
-    def _array(self, matrix: Matrix) -> Float[Array, "rows cols"]:
-        rows, cols = self.sizes[matrix.rows], self.sizes[matrix.cols]
-        if matrix.fresh or matrix.name not in self.store:
-            entries = self._sample(matrix.name, (rows, cols), fresh=matrix.fresh)
-            if matrix.symmetric:
+    def _array(self, matrix: MatrixHandle) -> Float[Array, "rows cols"]:
+        declared = matrix.declared
+        rows, cols = self.sizes[declared.rows], self.sizes[declared.cols]
+        if declared.fresh or matrix.name not in self.store:
+            entries = self._sample(matrix.name, (rows, cols), fresh=declared.fresh)
+            if declared.symmetric:
                 entries = (entries + entries.T) / jnp.sqrt(2.0)
-            entries = entries * (matrix.sigma / jnp.sqrt(cols))
-            if matrix.fresh:
+            entries = entries * (declared.sigma / jnp.sqrt(cols))
+            if declared.fresh:
                 return entries
             self.store[matrix.name] = entries
         return self.store[matrix.name]
@@ -61,44 +65,46 @@ class FiniteOps(AbstractOps):
     def _record(self, name: str, x: Field) -> None:
         self.records.setdefault(name, []).append(x.data)
 
-    def constant(self, name, space, gram, *, fresh=False):
-        if fresh or name not in self.store:
+    def constant(self, name: str, declared: Constant) -> Field:
+        space, gram = declared.space, declared.gram
+        if declared.fresh or name not in self.store:
             shape = (gram.shape[-1], self.sizes[space])
-            sample = gram_root(gram) @ self._sample(name, shape, fresh=fresh)
-            if fresh:
+            sample = gram_root(gram) @ self._sample(name, shape, fresh=declared.fresh)
+            if declared.fresh:
                 return Field(space, sample)
             self.store[name] = sample
         return Field(space, self.store[name])
 
-    def apply(self, matrix: Matrix, x: Field) -> Field:
+    def apply(self, matrix: MatrixHandle, x: Field) -> Field:
         self._record(matrix.forward, x)
-        return Field(matrix.rows, x.data @ self._array(matrix).T)
+        return Field(matrix.declared.rows, x.data @ self._array(matrix).T)
 
-    def apply_transposed(self, matrix: Matrix, g: Field) -> Field:
+    def apply_transposed(self, matrix: MatrixHandle, g: Field) -> Field:
         self._record(matrix.backward, g)
-        return Field(matrix.cols, g.data @ self._array(matrix))
+        return Field(matrix.declared.cols, g.data @ self._array(matrix))
 
     def elementwise(self, function: Callable, *fields: Field, size: int | None = None) -> Field:
         del size
         return Field(fields[0].space, function(*(field.data for field in fields)))
 
-    def read(self, vector: Vector, mix=None) -> Field:
+    def read(self, vector: VectorHandle, mix=None) -> Field:
+        declared = vector.declared
         if vector.name not in self.store:
-            shape = (vector.size, self.sizes[vector.space])
-            self.store[vector.name] = vector.sigma * self._sample(vector.name, shape)
-        value = Field(vector.space, self.store[vector.name])
+            shape = (declared.size, self.sizes[declared.space])
+            self.store[vector.name] = declared.sigma * self._sample(vector.name, shape)
+        value = Field(declared.space, self.store[vector.name])
         return value if mix is None else value.mix(mix)
 
-    def append(self, matrix: Matrix, g: Field, h: Field, weights=None) -> None:
-        if not matrix.trained:
+    def append(self, matrix: MatrixHandle, g: Field, h: Field, weights=None) -> None:
+        if not matrix.declared.trained:
             return  # its spikes are somebody else's business
         left = g.data if weights is None else g.data * weights[:, None]
         if g.size > h.size:
             left = left.reshape(-1, h.size, left.shape[-1]).sum(0)
-        gradient = -left.T @ h.data / self.sizes[matrix.cols]
+        gradient = -left.T @ h.data / self.sizes[matrix.declared.cols]
         self.gradients[matrix.name] = self.gradients.get(matrix.name, 0.0) + gradient
 
-    def append_vector(self, vector: Vector, h: Field, weights=None) -> None:
+    def append_vector(self, vector: VectorHandle, h: Field, weights=None) -> None:
         self._record(vector.name, h)
         self.gradients[vector.name] = -h.data if weights is None else -weights.T @ h.data
 
@@ -152,6 +158,7 @@ class Trainer(eqx.Module):
 
     Args:
         program: `program(ops, t)`.
+        objects: `objects(t)`, what is random in it.
         optimizer: `optimizer()` makes the transformation, with unit rate. A method of the model, so
             that its hyperparameters are leaves: new values do not compile again.
         rates: factor of the gradients at each step.
@@ -159,6 +166,7 @@ class Trainer(eqx.Module):
     """
 
     program: Callable
+    objects: Callable
     optimizer: Callable[[], optax.GradientTransformation]
     rates: Float[Array, " t"]
     sizes: tuple[tuple[str, int], ...] = eqx.field(static=True)
@@ -177,9 +185,13 @@ class Trainer(eqx.Module):
         return Network(store, self.optimizer().init(trained), records, seen, t)
 
     def _step(self, key, store: dict, t, memory: dict | None = None) -> FiniteOps:
-        ops = FiniteOps(dict(self.sizes), key, t, store, memory)
+        ops = self.ops(key, store, t, memory)
         self.program(ops, t)
         return ops
+
+    def ops(self, key, store: dict, t, memory: dict | None = None) -> FiniteOps:
+        """The operations of step t."""
+        return FiniteOps(self.objects(t), dict(self.sizes), key, t, store, memory)
 
     def train(self, network: Network, key: PRNGKeyArray, until: Int[Array, ""]) -> Network:
         """Train until so many updates are made."""

@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program.field import Field
-from spectrax.program.interface import Matrix, Vector, first_rows
+from spectrax.program.interface import MatrixHandle, VectorHandle, first_rows
 from spectrax.program.limit_ops import AbstractLimitOps
+from spectrax.program.objects import Constant, Objects
 from spectrax.program.plan import Plan, Record, Variances, fresh_record
 from spectrax.program.tapes import Tape, Tapes, inner_with_rows, weighted_rows
 
@@ -64,6 +65,7 @@ class GaussianOps(AbstractLimitOps):
 
     Args:
         plan: what the program does.
+        objects: what is random, as stated for this step.
         variances: second moments of the base Gaussians.
         tapes: only rows s < t are read, where `live`.
         theta: coordinates (a, c_0, c_1, …) of the trained weights at this step, (time + 1,).
@@ -74,13 +76,15 @@ class GaussianOps(AbstractLimitOps):
     def __init__(
         self,
         plan: Plan,
+        objects: Objects,
         variances: Variances,
         tapes: Tapes,
         theta: Float[Array, " t1"],
         t: Int[Array, ""],
         live: Bool[Array, ""] | bool = True,
     ):
-        self.plan, self.variances, self.tapes, self.t = plan, variances, tapes, t
+        self.plan, self.objects, self.variances = plan, objects, variances
+        self.tapes, self.t = tapes, t
         self.n = theta.shape[-1] - 1
         steps = jnp.arange(self.n)
         self.earlier = (steps < t) & live  # (time,)
@@ -104,10 +108,14 @@ class GaussianOps(AbstractLimitOps):
             return jnp.zeros((x.size, self.n, 0))
         return self._born(x)[:, :, lo : lo + width]
 
-    def constant(self, name, space, gram, *, fresh=False):
-        if fresh:
-            return self._fresh_constant(fresh_record(name), space, gram)
-        lo, size = self.plan.fixed(space)[name]  # its moments are in `variances`
+    def constant(self, name: str, declared: Constant) -> Field:
+        if declared.fresh:
+            return self._fresh_constant(fresh_record(name), declared.space, declared.gram)
+        return self._initial(name, declared.space)
+
+    def _initial(self, name: str, space: str) -> Field:
+        """Gaussians that were there from the start; their moments are in `variances`."""
+        lo, size = self.plan.fixed(space)[name]
         length = self.plan.num_fixed(space) + self.n * self.plan.born(space)
         return Field(space, jnp.asarray(np.eye(size, length, lo)))
 
@@ -126,20 +134,20 @@ class GaussianOps(AbstractLimitOps):
 
     # matrices
 
-    def apply(self, matrix: Matrix, x: Field) -> Field:
+    def apply(self, matrix: MatrixHandle, x: Field) -> Field:
         return self._apply(matrix, x, matrix.forward, matrix.backward)
 
-    def apply_transposed(self, matrix: Matrix, g: Field) -> Field:
+    def apply_transposed(self, matrix: MatrixHandle, g: Field) -> Field:
         return self._apply(matrix, g, matrix.backward, matrix.forward)
 
-    def _apply(self, matrix: Matrix, x: Field, record: str, other: str) -> Field:
+    def _apply(self, matrix: MatrixHandle, x: Field, record: str, other: str) -> Field:
         """Noise plus response plus spikes; `other` is the record of the opposite direction."""
-        variance, a = self.variance(matrix, record), self.a if matrix.trained else 1.0
+        variance, a = self.variance(matrix, record), self.a if matrix.declared.trained else 1.0
         lo = self.now[record].count
-        past = self._remember(record, x, variance if matrix.fresh else 1.0)
+        past = self._remember(record, x, variance if matrix.declared.fresh else 1.0)
         weight = self._family(x, other) * (a * variance)
         now = jax.lax.dynamic_index_in_dim(weight, self.t, 1, keepdims=False)
-        if matrix.trained:
+        if matrix.declared.trained:
             inner = past * self.variances.ratios[record]
             weight = self._add_spikes(matrix, record, weight, inner)
 
@@ -148,7 +156,7 @@ class GaussianOps(AbstractLimitOps):
         offset, _ = self.plan.families(space)[record]
         return Field(space, y.data + a * self._newborn(space, offset + lo, x.size))
 
-    def _add_spikes(self, matrix: Matrix, record: str, weight, inner):
+    def _add_spikes(self, matrix: MatrixHandle, record: str, weight, inner):
         """Add sum_s c_s <h_s, x> g_s (or its transpose) to the weights of the other fields."""
         forward = record == matrix.forward
         for spike in self.plan.spikes_of(matrix.name):
@@ -180,13 +188,14 @@ class GaussianOps(AbstractLimitOps):
             "This program has nonlinear functions; the Gaussian limit is for linear programs only."
         )
 
-    def read(self, vector: Vector, mix=None) -> Field:
-        mix = jnp.eye(vector.size) if mix is None else mix  # (size, k)
-        initial = self.constant(vector.name, vector.space, jnp.eye(vector.size)).mix(mix)
+    def read(self, vector: VectorHandle, mix=None) -> Field:
+        space = vector.declared.space
+        mix = jnp.eye(vector.declared.size) if mix is None else mix  # (size, k)
+        initial = self._initial(vector.name, space).mix(mix)
         name = self.plan.weights_of(vector.name)
         gradient = jnp.moveaxis(mix[None] if name is None else self.numbers_of(name) @ mix, -1, 0)
         weight = self.c[None, :, None] * gradient  # (k, t, width)
-        spikes = self._combine(vector.name, weight, jnp.zeros_like(weight[:, 0]), vector.space)
+        spikes = self._combine(vector.name, weight, jnp.zeros_like(weight[:, 0]), space)
         return self.a * initial + spikes
 
     def remember(self, name: str, x: Field) -> None:

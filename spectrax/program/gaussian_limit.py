@@ -6,7 +6,8 @@ import equinox as eqx
 import jax
 
 from spectrax.program.gaussian import GaussianOps
-from spectrax.program.plan import Plan, Variances
+from spectrax.program.objects import Objects
+from spectrax.program.plan import Plan
 from spectrax.program.tapes import Tapes, blank_tapes
 
 
@@ -31,9 +32,9 @@ class GaussianLimit(eqx.Module):
         """Tapes of n empty rows."""
         return blank_tapes(plan, n)
 
-    def ops(self, plan: Plan, variances: Variances, tapes: Tapes, theta, t, live) -> GaussianOps:
-        """Step t of a program."""
-        return GaussianOps(plan, variances, tapes, theta, t, live)
+    def ops(self, plan: Plan, objects: Objects, *state) -> GaussianOps:
+        """Step t of a program: `state` are variances, tapes, theta, t and live."""
+        return GaussianOps(plan, objects, *state)
 
     def map(self, row: Callable, *args):
         """Many rows."""

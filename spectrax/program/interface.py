@@ -1,4 +1,16 @@
-"""What a program may do: the interface that every interpreter implements."""
+"""What a program may do: the interface that every interpreter implements.
+
+A program is a function `program(ops, t)`, one step of an algorithm. Words of this folder:
+
+- *object*: a random matrix, vector or constant, stated by name (`objects.py`);
+- *field*: vectors of one space, with a leading index such as class or sample;
+- *space*: where vectors live, of a dimension that grows with all others;
+- *record*: fields that are remembered, such as those to which a matrix was applied;
+- *tape*: what is known of all fields of a record, one row for each step;
+- *spike*: the outer product of two fields that a trained matrix is given in a step;
+- *coordinates*: the weights with which a trained matrix adds its initial value and its spikes;
+- *plan*: what a program does in a step, found by one abstract pass.
+"""
 
 import abc
 from collections.abc import Callable
@@ -7,40 +19,32 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from spectrax.program.field import Field
+from spectrax.program.objects import Constant, Matrix, Objects, Vector
 
 
-class Matrix:
-    r"""Handle of a random matrix inside a program; `A @ x` and `A.T @ g` apply it to fields.
+class MatrixHandle:
+    """A random matrix inside a program; `A @ x` and `A.T @ g` apply it to fields."""
 
-    Entries are i.i.d. $\mathcal N(0, \sigma^2/\mathrm{cols})$. A *fresh* matrix is drawn again at
-    every step. A *trained* matrix adds the spikes that `append` gave it in earlier steps. A
-    *symmetric* one equals its transpose, with that variance off the diagonal.
-    """
-
-    def __init__(
-        self, ops, name, rows, cols, sigma=1.0, *, fresh=False, trained=False, symmetric=False
-    ):
-        self.ops, self.name, self.rows, self.cols = ops, name, rows, cols
-        self.sigma, self.fresh, self.trained = sigma, fresh, trained
-        self.symmetric = symmetric
+    def __init__(self, ops: "AbstractOps", name: str, declared: Matrix):
+        self.ops, self.name, self.declared = ops, name, declared
 
     @property
     def forward(self) -> str:
         """Name of the record of inputs x of `A @ x`."""
-        return f"{self.name}.both" if self.symmetric else f"{self.name}.forward"
+        return f"{self.name}.both" if self.declared.symmetric else f"{self.name}.forward"
 
     @property
     def backward(self) -> str:
         """Name of the record of inputs g of `A.T @ g`; a symmetric matrix has one record."""
-        return f"{self.name}.both" if self.symmetric else f"{self.name}.backward"
+        return f"{self.name}.both" if self.declared.symmetric else f"{self.name}.backward"
 
     @property
-    def T(self) -> "Transposed":
+    def T(self) -> "TransposedHandle":
         """The transposed matrix."""
-        return Transposed(self)
+        return TransposedHandle(self)
 
     def __matmul__(self, x: Field) -> Field:
-        _require(x, self.cols, self.name)
+        _require(x, self.declared.cols, self.name)
         return self.ops.apply(self, x)
 
     def append(self, g: Field, h: Field, weights: Float[Array, " g"] | None = None) -> None:
@@ -52,27 +56,27 @@ class Matrix:
         (`W.T @ g`, `W @ h`): their correlations and responses are then known already. If g has
         several vectors for each one of h, those of h are counted round and round.
         """
-        _require(g, self.rows, self.name)
-        _require(h, self.cols, self.name)
+        _require(g, self.declared.rows, self.name)
+        _require(h, self.declared.cols, self.name)
         self.ops.append(self, g, h, weights)
 
 
-class Transposed:
-    """Handle of a transposed matrix."""
+class TransposedHandle:
+    """A transposed matrix inside a program."""
 
-    def __init__(self, matrix: Matrix):
+    def __init__(self, matrix: MatrixHandle):
         self.matrix = matrix
 
     def __matmul__(self, g: Field) -> Field:
-        _require(g, self.matrix.rows, self.matrix.name)
+        _require(g, self.matrix.declared.rows, self.matrix.name)
         return self.matrix.ops.apply_transposed(self.matrix, g)
 
 
-class Vector:
-    r"""Handle of trained vectors with i.i.d. initial entries $\mathcal N(0, \sigma^2)$."""
+class VectorHandle:
+    """Trained vectors inside a program."""
 
-    def __init__(self, ops, name, space, size, sigma=1.0):
-        self.ops, self.name, self.space, self.size, self.sigma = ops, name, space, size, sigma
+    def __init__(self, ops: "AbstractOps", name: str, declared: Vector):
+        self.ops, self.name, self.declared = ops, name, declared
 
     @property
     def value(self) -> Field:
@@ -85,7 +89,7 @@ class Vector:
 
     def append(self, h: Field, weights: Float[Array, "h size"] | None = None) -> None:
         r"""Gradient of this step, $\sum_j \mathrm{weights}_{jk} h_j$ for vector k."""
-        _require(h, self.space, self.name)
+        _require(h, self.declared.space, self.name)
         self.ops.append_vector(self, h, weights)
 
 
@@ -102,47 +106,35 @@ def first_rows(x: Float[Array, "rows rest"], num: int) -> Float[Array, "num rest
 class AbstractOps(abc.ABC):
     """The operations of a program in one step of time.
 
-    A program is a function `program(ops, t)` that declares its random objects by name and applies
-    them to fields. It must do the same operations in the same order at every step. What is drawn
-    once has the moments declared at step 0; those of a *fresh* object may depend on t.
+    `ops["W"]` is the object of that name. A program must do the same operations in the same order
+    at every step. What is drawn once has the moments stated for step 0; those of a *fresh* object
+    may depend on t.
     """
 
-    def declare(self, matrix: Matrix) -> Matrix:
-        """Take note of a matrix that the program asks for; limits and networks need none."""
-        return matrix
+    objects: Objects
 
-    def matrix(self, name: str, rows: str, cols: str, *, sigma=1.0, fresh: bool = False) -> Matrix:
-        """A random matrix that is not trained, e.g. the data; `fresh`: drawn anew every step."""
-        return self.declare(Matrix(self, name, rows, cols, sigma, fresh=fresh))
-
-    def weight(self, name: str, rows: str, cols: str, *, sigma=1.0) -> Matrix:
-        """A trained random matrix."""
-        return self.declare(Matrix(self, name, rows, cols, sigma, trained=True))
-
-    def symmetric(self, name: str, space: str, *, sigma=1.0) -> Matrix:
-        """A trained symmetric random matrix."""
-        matrix = Matrix(self, name, space, space, sigma, trained=True, symmetric=True)
-        return self.declare(matrix)
-
-    def vector(self, name: str, space: str, size: int, *, sigma=1.0) -> Vector:
-        """`size` trained vectors, e.g. the readout."""
-        return Vector(self, name, space, size, sigma)
+    def __getitem__(self, name: str) -> "MatrixHandle | VectorHandle | Field":
+        """A random matrix, trained vectors, or the field of a constant."""
+        if name not in self.objects:
+            known = ", ".join(f"`{known}`" for known in self.objects) or "none"
+            raise ValueError(f"The program has no random object `{name}`, only {known}.")
+        declared = self.objects[name]
+        if isinstance(declared, Matrix):
+            return MatrixHandle(self, name, declared)
+        if isinstance(declared, Vector):
+            return VectorHandle(self, name, declared)
+        return self.constant(name, declared)
 
     @abc.abstractmethod
-    def constant(
-        self, name: str, space: str, gram: Float[Array, "k k"], *, fresh: bool = False
-    ) -> Field:
-        """Gaussian vectors with the given inner products, e.g. the teacher.
-
-        The same at all times, or with `fresh` drawn anew at every step.
-        """
+    def constant(self, name: str, declared: Constant) -> Field:
+        """Gaussian vectors with given inner products."""
 
     @abc.abstractmethod
-    def apply(self, matrix: Matrix, x: Field) -> Field:
+    def apply(self, matrix: MatrixHandle, x: Field) -> Field:
         """`A @ x`."""
 
     @abc.abstractmethod
-    def apply_transposed(self, matrix: Matrix, g: Field) -> Field:
+    def apply_transposed(self, matrix: MatrixHandle, g: Field) -> Field:
         """`A.T @ g`."""
 
     @abc.abstractmethod
@@ -154,15 +146,15 @@ class AbstractOps(abc.ABC):
         """
 
     @abc.abstractmethod
-    def read(self, vector: Vector, mix: Float[Array, "size new"] | None = None) -> Field:
+    def read(self, vector: VectorHandle, mix: Float[Array, "size new"] | None = None) -> Field:
         """Value of a trained vector, or linear combinations of its values."""
 
     @abc.abstractmethod
-    def append(self, matrix: Matrix, g: Field, h: Field, weights=None) -> None:
+    def append(self, matrix: MatrixHandle, g: Field, h: Field, weights=None) -> None:
         """Gradient of a trained matrix."""
 
     @abc.abstractmethod
-    def append_vector(self, vector: Vector, h: Field, weights=None) -> None:
+    def append_vector(self, vector: VectorHandle, h: Field, weights=None) -> None:
         """Gradient of a trained vector."""
 
     @abc.abstractmethod

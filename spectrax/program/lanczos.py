@@ -15,23 +15,13 @@ RECORD = "krylov"
 
 
 class Gram(eqx.Module):
-    r"""The operator $W^\top W$ of a trained matrix.
-
-    Args:
-        name: of the matrix.
-        rows, cols: its spaces.
-        sigma: standard deviation of its initial entries.
-    """
+    r"""The operator $W^\top W$ of the matrix of that name."""
 
     name: str = eqx.field(static=True)
-    rows: str = eqx.field(static=True)
-    cols: str = eqx.field(static=True)
-    sigma: Float[Array, ""]
 
     def __call__(self, ops, v: Field) -> Field:
         """The operator applied to a field."""
-        W = ops.weight(self.name, self.rows, self.cols, sigma=self.sigma)
-        return W.T @ (W @ v)
+        return ops[self.name].T @ (ops[self.name] @ v)
 
 
 class Lanczos(eqx.Module):
@@ -95,8 +85,7 @@ def lanczos(
 
 def _first_vector(task: Task, tape: Tape, row, n: int) -> Tape:
     """A tape of Lanczos vectors whose last row is the normalised field of one row of a tape."""
-    plan = task.plan()
-    out = blank_tape(plan, plan.record(RECORD), n)
+    out = blank_tape(task.plan, task.plan.record(RECORD), n)
     coef, gram = tape.coef[row], tape.gram[row, :, row]
     return out.like(out.coef.at[-1].set(coef / jnp.sqrt(jnp.trace(gram))), out.gram)
 

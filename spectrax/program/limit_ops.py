@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from spectrax.program.field import Field
-from spectrax.program.interface import AbstractOps, Matrix, Vector
+from spectrax.program.interface import AbstractOps, MatrixHandle, VectorHandle
 from spectrax.program.plan import Plan, Variances
 from spectrax.program.tapes import Numbers, Tapes
 
@@ -30,13 +30,13 @@ class AbstractLimitOps(AbstractOps):
         """Whether no squared norm is NaN or beyond the largest."""
         return (jnp.stack(norms) < LARGEST).all()
 
-    def variance(self, matrix: Matrix, record: str):
+    def variance(self, matrix: MatrixHandle, record: str):
         """Variance of a new Gaussian of the record, for each inner product of the inputs."""
-        if matrix.fresh:
-            return matrix.sigma**2 * self.variances.ratios[record]
+        if matrix.declared.fresh:
+            return matrix.declared.sigma**2 * self.variances.ratios[record]
         return self.variances.born[record]
 
-    def append(self, matrix: Matrix, g: Field, h: Field, weights=None) -> None:
+    def append(self, matrix: MatrixHandle, g: Field, h: Field, weights=None) -> None:
         del g, h  # the plan knows
         index = self.appended[matrix.name]
         self.appended[matrix.name] += 1
@@ -44,7 +44,7 @@ class AbstractLimitOps(AbstractOps):
             name = self.plan.spikes_of(matrix.name)[index].weights
             self.numbers[name] = Numbers(weights)
 
-    def append_vector(self, vector: Vector, h: Field, weights=None) -> None:
+    def append_vector(self, vector: VectorHandle, h: Field, weights=None) -> None:
         self.remember(vector.name, h)
         if weights is not None:
             self.numbers[f"{vector.name}.weights"] = Numbers(weights)

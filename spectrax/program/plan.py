@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from spectrax.program.field import Field
-from spectrax.program.interface import AbstractOps, Matrix, Vector
+from spectrax.program.interface import AbstractOps, MatrixHandle, VectorHandle
+from spectrax.program.objects import Constant, Matrix, Objects, Vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Record:
 
 
 class Spike(NamedTuple):
-    """What `append` gives a weight at each step: offsets and numbers of its vectors g and h.
+    """What `append` gives a matrix at each step: offsets and numbers of its vectors g and h.
 
     `weights` names the numbers that multiply them, None if there are none.
     """
@@ -40,24 +41,53 @@ class Spike(NamedTuple):
     repeats: int  # vectors of g for each one of h
     weights: str | None
 
+    @property
+    def places_g(self) -> np.ndarray:
+        """Offsets of the vectors g in their record, one for each pair."""
+        return self.g + np.arange(self.size)
+
+    @property
+    def places_h(self) -> np.ndarray:
+        """Offsets of the vectors h in their record, one for each pair."""
+        return self.h + np.arange(self.size) % (self.size // self.repeats)
+
     def pick(self, width: int, forward: bool) -> np.ndarray:
         """One-hot matrix from a record of that width to the pairs, (width, size)."""
-        pairs = np.arange(self.size)
-        place = self.h + pairs % (self.size // self.repeats) if forward else self.g + pairs
-        return np.eye(width)[:, place]
+        return np.eye(width)[:, self.places_h if forward else self.places_g]
+
+
+class Spiked(NamedTuple):
+    """A matrix that is given spikes, and the records of the fields that it meets."""
+
+    name: str
+    rows: str
+    cols: str
+    forward: str
+    backward: str
+    spikes: tuple[Spike, ...]
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether it equals its transpose."""
+        return self.forward == self.backward
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Static description of a program: records, constants, spikes and their weights by name.
+    """Static description of a program.
 
-    Spikes come in the order in which the program declares their matrices: that of the layers.
+    Args:
+        records: fields that are remembered.
+        constants: Gaussians that were there from the start: name, space, number.
+        matrices: those that are given spikes, in the order in which they are stated.
+        weights: numbers that multiply spikes or gradients: name, shape.
+        linear: whether no function is applied to entries.
     """
 
     records: tuple[Record, ...]
-    constants: tuple[tuple[str, str, int], ...]  # name, space, size
-    spikes: tuple[tuple[str, tuple[Spike, ...]], ...]
-    weights: tuple[tuple[str, tuple[int, ...]], ...]  # name, shape
+    constants: tuple[tuple[str, str, int], ...]
+    matrices: tuple[Spiked, ...]
+    weights: tuple[tuple[str, tuple[int, ...]], ...]
     linear: bool
 
     @property
@@ -97,8 +127,12 @@ class Plan:
         return sum(size for _, where, size in self.constants if where == space)
 
     def spikes_of(self, name: str) -> tuple[Spike, ...]:
-        """Spikes appended to a weight each step."""
-        return dict(self.spikes).get(name, ())
+        """Spikes appended to a matrix each step."""
+        return next((matrix.spikes for matrix in self.matrices if matrix.name == name), ())
+
+    def matrix(self, name: str) -> Spiked:
+        """The matrix of that name."""
+        return next(matrix for matrix in self.matrices if matrix.name == name)
 
     def weights_of(self, name: str) -> str | None:
         """Name of the weights with which a vector's record is appended, None for ones."""
@@ -109,11 +143,11 @@ class Plan:
 class _Declarations(AbstractOps):
     """Runs a program on empty fields and writes down what it does."""
 
-    def __init__(self):
+    def __init__(self, objects: Objects):
+        self.objects = objects
         self.records, self.constants, self.spikes, self.weights = {}, {}, {}, {}
         self.inputs = {}  # record name to the fields themselves
-        self.matrices = []  # names, in the order of their declaration
-        self.sigmas, self.grams, self.initial, self.linear = {}, {}, {}, True
+        self.linear = True
 
     def _empty(self, space, size):
         return Field(space, jnp.zeros((size,)))
@@ -131,29 +165,24 @@ class _Declarations(AbstractOps):
             offset += field.size
         raise ValueError(f"`append` takes the fields given to `{name}` in the same step.")
 
-    def declare(self, matrix: Matrix):
-        self.matrices.append(matrix.name)
-        return matrix
-
-    def constant(self, name, space, gram, *, fresh=False):
-        size = gram.shape[-1]
-        if fresh:
+    def constant(self, name, declared: Constant):
+        size, space = declared.gram.shape[-1], declared.space
+        if declared.fresh:
             record = fresh_record(name)
             self.records[record] = Record(record, space, size, space, fresh=True, constant=True)
         else:
             self.constants[name] = (space, size)
-            self.grams[name] = gram
         return self._empty(space, size)
 
-    def apply(self, matrix: Matrix, x):
-        self._record(matrix.forward, x, matrix.rows, matrix.fresh)
-        self.sigmas[matrix.forward] = (matrix.sigma, matrix.cols, matrix.cols)
-        return self._empty(matrix.rows, x.size)
+    def apply(self, matrix: MatrixHandle, x):
+        declared = matrix.declared
+        self._record(matrix.forward, x, declared.rows, declared.fresh)
+        return self._empty(declared.rows, x.size)
 
-    def apply_transposed(self, matrix: Matrix, g):
-        self._record(matrix.backward, g, matrix.cols, matrix.fresh)
-        self.sigmas[matrix.backward] = (matrix.sigma, matrix.rows, matrix.cols)
-        return self._empty(matrix.cols, g.size)
+    def apply_transposed(self, matrix: MatrixHandle, g):
+        declared = matrix.declared
+        self._record(matrix.backward, g, declared.cols, declared.fresh)
+        return self._empty(declared.cols, g.size)
 
     def elementwise(self, function, *fields, size=None):
         self.linear = False
@@ -162,13 +191,13 @@ class _Declarations(AbstractOps):
             raise ValueError(f"Fields of an elementwise function differ in kind: {shapes}.")
         return self._empty(*shapes.pop())
 
-    def read(self, vector: Vector, mix=None):
-        self.initial[vector.name] = vector.sigma
-        gram = vector.sigma**2 * jnp.eye(vector.size)
-        value = self.constant(vector.name, vector.space, gram)
+    def read(self, vector: VectorHandle, mix=None):
+        space, size = vector.declared.space, vector.declared.size
+        self.constants[vector.name] = (space, size)
+        value = self._empty(space, size)
         return value if mix is None else value.mix(mix)
 
-    def append(self, matrix: Matrix, g, h, weights=None):
+    def append(self, matrix: MatrixHandle, g, h, weights=None):
         if g.size % h.size or (weights is not None and jnp.shape(weights) != (g.size,)):
             raise ValueError(
                 f"Spikes of `{matrix.name}` have sizes {g.size} and {h.size}, weights "
@@ -182,15 +211,17 @@ class _Declarations(AbstractOps):
         places = self._offset(matrix.backward, g), self._offset(matrix.forward, h)
         found.append(Spike(*places, g.size, g.size // h.size, name))
 
-    def append_vector(self, vector: Vector, h, weights=None):
+    def append_vector(self, vector: VectorHandle, h, weights=None):
         self.remember(vector.name, h)
-        shape = (h.size, vector.size)
+        shape = (h.size, vector.declared.size)
         if weights is not None and jnp.shape(weights) != shape:
             raise ValueError(f"Weights of `{vector.name}` have shape {weights.shape}, not {shape}.")
         if weights is not None:
             self.weights[f"{vector.name}.weights"] = shape
-        elif h.size != vector.size:
-            raise ValueError(f"Gradients of `{vector.name}` are {h.size}, not {vector.size}.")
+        elif h.size != vector.declared.size:
+            raise ValueError(
+                f"Gradients of `{vector.name}` are {h.size}, not {vector.declared.size}."
+            )
 
     def remember(self, name, x):
         if name in self.inputs:
@@ -212,6 +243,25 @@ class _Declarations(AbstractOps):
     def observe(self, name, value):
         pass
 
+    def matrices(self) -> list[Spiked]:
+        """The matrices that were given spikes, in the order of their statement."""
+        handles = [
+            MatrixHandle(self, name, self.objects[name])
+            for name in self.objects
+            if name in self.spikes
+        ]
+        return [
+            Spiked(
+                W.name,
+                W.declared.rows,
+                W.declared.cols,
+                W.forward,
+                W.backward,
+                tuple(self.spikes[W.name]),
+            )
+            for W in handles
+        ]
+
 
 def fresh_record(constant: str) -> str:
     """Name of the record of a constant that is drawn anew at every step."""
@@ -221,7 +271,7 @@ def fresh_record(constant: str) -> str:
 class Variances(NamedTuple):
     r"""Second moments of the base Gaussians, differentiable.
 
-    Of what is drawn once, and declared at step 0; a fresh object declares its own at every step.
+    Of what is drawn once, as stated for step 0; a fresh object has its own at every step.
 
     born: record name to the variance of a born Gaussian per inner product of the inputs
     ($\sigma^2$ forward, $\sigma^2\rho$ backward); ratios: the same without $\sigma^2$; fixed: Gram
@@ -234,35 +284,45 @@ class Variances(NamedTuple):
     initial: dict
 
 
-def make_plan(programs: Sequence[Callable], dims: dict) -> tuple[Plan, Variances]:
-    """Run programs on empty fields; list their call sites and the moments they declare.
+def variances(objects: Objects, dims: dict) -> Variances:
+    """Moments of random objects in spaces of the given relative dimensions."""
+    born, ratios, fixed, initial = {}, {}, {}, {}
+    for name, declared in objects.items():
+        if isinstance(declared, Matrix):
+            handle = MatrixHandle(None, name, declared)
+            rho = dims[declared.rows] / dims[declared.cols]
+            for record, ratio in ((handle.backward, rho), (handle.forward, jnp.ones_like(rho))):
+                ratios[record], born[record] = ratio, declared.sigma**2 * ratio
+        elif isinstance(declared, Vector):
+            initial[name] = declared.sigma
+            fixed[name] = declared.sigma**2 * jnp.eye(declared.size)
+        else:
+            fixed[name] = declared.gram
+    return Variances(born, ratios, fixed, initial)
+
+
+def make_plan(programs: Sequence[Callable], objects: Callable) -> Plan:
+    """Run programs on empty fields and list what they do.
 
     Several programs that run one after the other (training, then a probe) share one plan: a record
     is as wide as its widest use.
     """
-    records, constants, spikes, weights, sigmas, grams = {}, {}, {}, {}, {}, {}
-    initial, linear, declared = {}, True, []
+    stated = objects(jnp.zeros((), int))
+    records, constants, matrices, weights, linear = {}, {}, {}, {}, True
     for program in programs:
-        ops = _Declarations()
+        ops = _Declarations(stated)
         program(ops, jnp.zeros((), int))
         for name, record in ops.records.items():
             if name not in records or records[name].width < record.width:
                 records[name] = record
         constants |= ops.constants
-        spikes |= ops.spikes
+        matrices |= {matrix.name: matrix for matrix in ops.matrices()}
         weights |= ops.weights
-        declared += ops.matrices
         linear = linear and ops.linear
-        sigmas |= ops.sigmas
-        grams |= ops.grams
-        initial |= ops.initial
-    plan = Plan(
+    return Plan(
         tuple(sorted(records.values(), key=lambda r: r.name)),
         tuple((name, *where) for name, where in sorted(constants.items())),
-        tuple((name, tuple(spikes[name])) for name in dict.fromkeys(declared) if name in spikes),
+        tuple(matrices[name] for name in stated if name in matrices),
         tuple(sorted(weights.items())),
         linear,
     )
-    ratios = {k: dims[over] / dims[cols] for k, (_, over, cols) in sigmas.items()}
-    born = {k: sigma**2 * ratios[k] for k, (sigma, _, _) in sigmas.items()}
-    return plan, Variances(born, ratios, grams, initial)

@@ -32,7 +32,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from spectrax import _check, _kind
 from spectrax._memory import available_memory
 from spectrax.program.normals import standard_normals
-from spectrax.program.plan import Plan, Record, Variances
+from spectrax.program.objects import Objects
+from spectrax.program.plan import Plan, Record
 from spectrax.program.sampled_ops import SampledOps, SampledTape, gram_schmidt, other_record
 from spectrax.program.tapes import Numbers, Tapes
 
@@ -170,9 +171,9 @@ class Sites(eqx.Module):
         numbers = {name: Numbers(jnp.zeros((n, *shape))) for name, shape in plan.weights}
         return {record.name: tape(record) for record in plan.remembered} | numbers
 
-    def ops(self, plan: Plan, variances: Variances, tapes: Tapes, theta, t, live) -> SampledOps:
-        """Step t of a program."""
-        return SampledOps(plan, variances, tapes, theta, t, live, self.normals, self.resolution)
+    def ops(self, plan: Plan, objects: Objects, *state) -> SampledOps:
+        """Step t of a program: `state` are variances, tapes, theta, t and live."""
+        return SampledOps(plan, objects, *state, self.normals, self.resolution)
 
     def map(self, row: Callable, *args):
         """Many rows, one after the other: their populations would not fit side by side."""

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from spectrax.program.field import Field
-from spectrax.program.interface import Matrix, Vector, first_rows
+from spectrax.program.interface import MatrixHandle, VectorHandle, first_rows
 from spectrax.program.limit_ops import AbstractLimitOps
+from spectrax.program.objects import Constant, Objects
 from spectrax.program.plan import Plan, Record, Variances, fresh_record
 from spectrax.program.root import gram_root
 from spectrax.program.tapes import AbstractRows, Tapes
@@ -71,6 +72,7 @@ class SampledOps(AbstractLimitOps):
 
     Args:
         plan: what the program does.
+        objects: what is random, as stated for this step.
         variances: second moments of the base Gaussians.
         tapes: only rows s < t are read, where `live`.
         theta: coordinates (a, c_0, c_1, …) of the trained weights at this step, (time + 1,).
@@ -83,6 +85,7 @@ class SampledOps(AbstractLimitOps):
     def __init__(
         self,
         plan: Plan,
+        objects: Objects,
         variances: Variances,
         tapes: Tapes,
         theta: Float[Array, " t1"],
@@ -91,7 +94,8 @@ class SampledOps(AbstractLimitOps):
         normals: dict[str, Float[Array, "directions sites"]],
         resolution: float,
     ):
-        self.plan, self.variances, self.tapes, self.t = plan, variances, tapes, t
+        self.plan, self.objects, self.variances = plan, objects, variances
+        self.tapes, self.t = tapes, t
         self.n, self.sites = theta.shape[-1] - 1, jax.tree.leaves(normals)[0].shape[-1]
         steps = jnp.arange(self.n)
         self.earlier = (steps < t) & live  # (time,)
@@ -130,27 +134,27 @@ class SampledOps(AbstractLimitOps):
 
     # fields
 
-    def constant(self, name, space, gram, *, fresh=False):
-        if fresh:
-            z = self.normals[fresh_record(name)]
+    def constant(self, name: str, declared: Constant) -> Field:
+        if declared.fresh:
+            gram, z = declared.gram, self.normals[fresh_record(name)]
             z = jax.lax.dynamic_slice_in_dim(z, self.t * gram.shape[-1], gram.shape[-1])
         else:
             z, gram = self.normals[name], self.variances.fixed[name]
         if self.plan.linear:
             gram = gram + FLOOR * jnp.eye(len(gram))
-        return Field(space, gram_root(gram) @ z)
+        return Field(declared.space, gram_root(gram) @ z)
 
     def elementwise(self, function: Callable, *fields: Field, size: int | None = None) -> Field:
         del size
         return Field(fields[0].space, function(*(field.data for field in fields)))
 
-    def read(self, vector: Vector, mix=None) -> Field:
-        mix = jnp.eye(vector.size) if mix is None else mix  # (size, k)
+    def read(self, vector: VectorHandle, mix=None) -> Field:
+        mix = jnp.eye(vector.declared.size) if mix is None else mix  # (size, k)
         initial = self.variances.initial[vector.name] * mix.T @ self.normals[vector.name]
         name = self.plan.weights_of(vector.name)
         gradient = mix[None] if name is None else self.numbers_of(name) @ mix  # (t, width, k)
         weight = (self.c[:, None, None] * gradient).reshape(-1, mix.shape[-1])
-        return Field(vector.space, self.a * initial + weight.T @ self._past(vector.name))
+        return Field(vector.declared.space, self.a * initial + weight.T @ self._past(vector.name))
 
     def recall(self, name: str, space: str, size: int) -> Field:
         del size
@@ -178,15 +182,15 @@ class SampledOps(AbstractLimitOps):
 
     # matrices
 
-    def apply(self, matrix: Matrix, x: Field) -> Field:
+    def apply(self, matrix: MatrixHandle, x: Field) -> Field:
         return self._apply(matrix, x, matrix.forward, matrix.backward)
 
-    def apply_transposed(self, matrix: Matrix, g: Field) -> Field:
+    def apply_transposed(self, matrix: MatrixHandle, g: Field) -> Field:
         return self._apply(matrix, g, matrix.backward, matrix.forward)
 
-    def _apply(self, matrix: Matrix, x: Field, record: str, other: str) -> Field:
+    def _apply(self, matrix: MatrixHandle, x: Field, record: str, other: str) -> Field:
         """Noise plus response plus spikes; `other` is the record of the opposite direction."""
-        variance, a = self.variance(matrix, record), self.a if matrix.trained else 1.0
+        variance, a = self.variance(matrix, record), self.a if matrix.declared.trained else 1.0
         early, now = self._noise(record)
         past, block, new = self._orthogonalise(record, x)
         y = a * jnp.sqrt(variance) * (past @ early + block @ now[: block.shape[-1]])
@@ -195,7 +199,7 @@ class SampledOps(AbstractLimitOps):
         if other in self.now:
             response = slopes @ self._past(other, "directions")
             y = y + a * variance * (response + slopes_now @ self.now[other].directions)
-        if matrix.trained and other in self.now:
+        if matrix.declared.trained and other in self.now:
             inner = x.data @ self._past(record).T / self.sites  # (k, time * width)
             rho = self.variances.ratios[record]
             y = y + rho * self._spikes(matrix, record, inner) @ self._past(other)
@@ -221,7 +225,7 @@ class SampledOps(AbstractLimitOps):
         new, block = gram_schmidt(rest, least)
         return past, jnp.concatenate([old, block], axis=1), new
 
-    def _slopes(self, matrix: Matrix, x: Field, other: str):
+    def _slopes(self, matrix: MatrixHandle, x: Field, other: str):
         """Averaged derivatives in the normals that a record used, earlier and in this step."""
         width = self.plan.record(other).width
         if not width:
@@ -232,7 +236,7 @@ class SampledOps(AbstractLimitOps):
         slopes = jnp.where(known, x.data @ early.T / scale, 0.0)
         return slopes, x.data @ now[: self.now[other].count].T / scale
 
-    def _spikes(self, matrix: Matrix, record: str, inner) -> Float[Array, "k m"]:
+    def _spikes(self, matrix: MatrixHandle, record: str, inner) -> Float[Array, "k m"]:
         """Weights of the other record's fields in sum_s c_s <h_s, x> g_s (or its transpose)."""
         forward = record == matrix.forward
         other = matrix.backward if forward else matrix.forward

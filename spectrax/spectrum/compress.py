@@ -25,17 +25,18 @@ class CompressedWeights(eqx.Module):
     $\hat R_e = Q^+R_eP$, $\hat R_f = P^+R_fQ$ and $\hat K_t = P^\top K(t)\,Q$.
 
     Args:
-        Q, P: old fields in new ones, shape (n, rank); columns of dropped directions are zero.
+        Q, P: old fields in new ones, (q, rank) and (p, rank); columns of dropped ones are zero.
         Re, Rf: responses of the new fields, shape (rank, rank).
         used_e, used_f: which new fields exist, shape (rank,).
         residual: largest dropped variance, relative to the field, of e and of f, shape (2,).
-        coordinates, aspect, sigma, factor: as in `TrainedWeights`.
+        coordinates, aspect, sigma: as in `TrainedWeights`.
+        coupling: the numbers M of each step, (steps, p / steps, q / steps).
 
     Source: theory page, section 1.3.
     """
 
-    Q: Float[Array, "n rank"]
-    P: Float[Array, "n rank"]
+    Q: Float[Array, "q rank"]
+    P: Float[Array, "p rank"]
     Re: Float[Array, "rank rank"]
     Rf: Float[Array, "rank rank"]
     used_e: Bool[Array, " rank"]
@@ -44,7 +45,7 @@ class CompressedWeights(eqx.Module):
     coordinates: Float[Array, "t1 t1"]
     aspect: Float[Array, ""]
     sigma: Float[Array, ""]
-    factor: Float[Array, "*n"]
+    coupling: Float[Array, "t f e"]
 
     @property
     def rank(self) -> int:
@@ -60,16 +61,14 @@ class CompressedWeights(eqx.Module):
     def at(self, step: int | Int[Array, ""]) -> CoupledSpikes:
         """The weight after `step` updates as spikes of size rank."""
         theta = self.coordinates[step]
-        steps = self.coordinates.shape[-1] - 1
-        weight = jnp.where(jnp.arange(steps) < step, theta[1:], 0.0)
-        weight = jnp.repeat(weight, self.Q.shape[0] // steps) * self.factor  # (n,)
+        made = jnp.where(jnp.arange(len(theta) - 1) < step, theta[1:], 0.0)
         Re, Rf = responses_to(theta[0], self.Re, self.Rf)
         return CoupledSpikes(
             Ce=jnp.diag(self.used_e.astype(self.Q.dtype)),
             Cf=jnp.diag(self.used_f.astype(self.P.dtype)),
             Re=Re,
             Rf=Rf,
-            K=self.P.T @ (weight[:, None] * self.Q),
+            K=jnp.tensordot(made, projected(self.coupling, self.P, self.Q), 1),
             aspect=self.aspect,
             sigma=theta[0] * self.sigma,
         )
@@ -88,17 +87,18 @@ def compress(
     threshold; below it they can be more sensitive.
 
     Args:
-        weights: spikes of every step, n = steps × classes.
+        weights: spikes of every step.
         tol: drop directions whose variance, relative to their field, is below it (>= 1e-14).
-        rank: number of new fields, a static bound; None = min(n, 32 × classes). A bound below the
-            numerical rank shows in `residual`.
+        rank: number of new fields, a static bound; None = 32 for each field of a step, but no more
+            than fields. A bound below the numerical rank shows in `residual`.
 
     Returns:
         The compressed weights. They cannot be differentiated, because kernels beside the given ones
         have another span: differentiate `strength_path` or `outlier_path`.
 
     Raises:
-        ValueError: if rank is not between 1 and n, or if no optimizer made the spikes.
+        ValueError: if rank is not between 1 and the number of fields, or if no optimizer made the
+            spikes.
         NotImplementedError: if a derivative is taken.
 
     Source: theory page, section 1.3.
@@ -114,8 +114,8 @@ def compress(
     """
     if not isinstance(_kind.weights(weights), TrainedWeights):
         raise ValueError(f"Argument `weights` must be TrainedWeights, got {_check.named(weights)}.")
-    n = weights.Ce.shape[-1]
-    rank = min(n, ROOM * weights.num_classes) if rank is None else rank
+    n = max(weights.Ce.shape[-1], weights.Cf.shape[-1])
+    rank = min(n, ROOM * max(weights.each_step)) if rank is None else rank
     _check.integer("rank", rank, 1, n)
     weights = _constant(weights)
     e, f = select_times(weights.Ce, rank, tol), select_times(weights.Cf, rank, tol)
@@ -130,8 +130,18 @@ def compress(
         coordinates=weights.coordinates,
         aspect=weights.aspect,
         sigma=weights.sigma,
-        factor=weights.factor,
+        coupling=weights.numbers,
     )
+
+
+def projected(
+    coupling: Float[Array, "t f e"], P: Float[Array, "p r"], Q: Float[Array, "q r"]
+) -> Float[Array, "t r r"]:
+    r"""$P_s^\top M_s Q_s$ of every step, the coupling of its spikes in new fields."""
+    t, f, e = coupling.shape
+    if f == e == 1:
+        return coupling * P[:, :, None] * Q[:, None, :]
+    return jnp.einsum("tfr,tfe,teq->trq", P.reshape(t, f, -1), coupling, Q.reshape(t, e, -1))
 
 
 @jax.custom_jvp

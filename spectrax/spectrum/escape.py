@@ -198,7 +198,7 @@ def _crossing(weights):
 
 
 def _path(weights, count, sign):
-    _check.integer("count", count, 1, 2 * weights.Ce.shape[-1])
+    _check.integer("count", count, 1, len(weights.Ce) + len(weights.Cf))
     real, imag = strengths_at(weights, jnp.arange(1, weights.num_steps + 1), count, sign)
     none = jnp.zeros((1, count), real.dtype)
     return jnp.concatenate([none, real]), jnp.concatenate([none, imag])

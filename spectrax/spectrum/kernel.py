@@ -146,7 +146,7 @@ def ntk_law(solution, step: int | Int[Array, ""], *, kernel: str = "population")
     kernel = _check.kernel(kernel)
     require_one("solution", _kind.with_kernel(solution))
     step = _check.step(step, solution.model.num_steps)
-    classes = solution.weights(0).num_classes
+    classes = solution.model.num_classes
     if classes != 1:
         raise ValueError(f"Argument `solution` must have one class, got {classes}.")
     trained = _extend(solution, _within(step, solution.model.num_steps))
@@ -192,8 +192,8 @@ def _extend(solution, within: bool) -> _Trained:
 
 def _gains(solution, tapes: Tapes, step) -> tuple[Float[Array, "c c"], ...]:
     """Correlations of the backward fields at one step, those of the first layer first."""
-    names = [f"{name}.backward" for name in solution.order.layers]
-    return tuple(tapes[name].gram[step, :, step, :] for name in names)
+    records = [matrix.backward for matrix in solution.order.plan.matrices]
+    return tuple(tapes[name].gram[step, :, step, :] for name in records)
 
 
 def _by_shift(solution, trained: _Trained, steps):
@@ -204,15 +204,15 @@ def _by_shift(solution, trained: _Trained, steps):
 
 
 def _by_lanczos(solution, trained: _Trained, step, *, kernel: str, num: int):
-    model, weights = solution.model, solution.weights(0)
+    model, classes = solution.model, solution.model.num_classes
     G = _gains(solution, trained.tapes, step)
     space, record = ("samples", "X.backward") if kernel == "train" else ("input", "W0.forward")
-    probe = Lanczos(_Operator(model, G, kernel), space, weights.num_classes)
+    probe = Lanczos(_Operator(model, G, kernel), space, classes)
     theta = trained.coordinates[step]
     # from the first step's field: a late one is as small as the loss, with few correct digits
     a, b = lanczos(trained.task, trained.tapes, probe, theta, (record, 0), num)
     a, b = settled(a, b)
-    if weights.num_classes == 1:
+    if classes == 1:
         edge = _law(model, G, trained, step, kernel).top()
     else:
         edge = a[-1] + 2 * b[-1]

@@ -43,19 +43,17 @@ def krylov(
             f"{_check.named(solution.model)}."
         )
     step = _check.step(step, weights.num_steps, first=1)
-    layer = solution.layers[layer] if layer < 0 else layer
-    return _krylov(solution, layer, jnp.asarray(step), num)
+    return _krylov(solution, solution.matrix(layer), jnp.asarray(step), num)
 
 
 @eqx.filter_jit
-def _krylov(solution, layer: int, step: Int[Array, ""], num: int):
+def _krylov(solution, name: str, step: Int[Array, ""], num: int):
     """Compiled once for all steps."""
-    model, weights = solution.model, solution.weights(layer)
-    name = solution.order.layers[solution.layers.index(layer)]
-    cols = model.space_of(layer)
-    gram = Gram(name, model.space_of(layer + 1), cols, weights.sigma)
-    probe, start = Lanczos(gram, cols, weights.num_classes), (f"{name}.forward", step - 1)
-    return lanczos(model.task(), solution.order.tapes, probe, weights.coordinates[step], start, num)
+    order, theta = solution.order, solution.coordinates[step]
+    matrix = order.plan.matrix(name)
+    start = order.plan.record(matrix.forward)
+    probe = Lanczos(Gram(name), matrix.cols, start.width)
+    return lanczos(solution.model.task(), order.tapes, probe, theta, (start.name, step - 1), num)
 
 
 @over_batches

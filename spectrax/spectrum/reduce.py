@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Int
 
-from spectrax.seam import TrainedWeights
-from spectrax.spectrum.compress import new_from_old, select_times
+from spectrax.seam import TrainedWeights, block_diagonal
+from spectrax.spectrum.compress import new_from_old, projected, select_times
 from spectrax.spectrum.coupled import assemble
 from spectrax.spectrum.eigen import eigenvalues, eigenvectors
 
@@ -15,25 +15,26 @@ TOLERANCE = 1e-13  # dropped variance; strengths err by about its root, polished
 
 
 class Fields(NamedTuple):
-    """Fields of a small problem: r on each side, each a combination of the n old ones."""
+    """Fields of a small problem: r of e and k of f, each a combination of the old ones."""
 
-    Q: Float[Array, "n r"]  # old e in new e
-    P: Float[Array, "n r"]
+    Q: Float[Array, "q r"]  # old e in new e
+    P: Float[Array, "p k"]
     Ce: Float[Array, "r r"]
-    Cf: Float[Array, "r r"]
-    Re: Float[Array, "r n"]  # responses of new e to old f
-    Rf: Float[Array, "r n"]  # responses of new f to old e
-    made: Int[Array, " r"]  # the step that makes a field; -1 for fields of the whole training
+    Cf: Float[Array, "k k"]
+    Re: Float[Array, "r p"]  # responses of new e to old f
+    Rf: Float[Array, "k q"]  # responses of new f to old e
+    made_e: Int[Array, " r"]  # the step that makes a field; -1 for fields of the whole training
+    made_f: Int[Array, " k"]
 
 
 class Problem(NamedTuple):
     """Factors of the small transfer matrices, one for each step."""
 
     Ce: Float[Array, "steps r r"]
-    Cf: Float[Array, "steps r r"]
-    Se: Float[Array, "steps r r"]
-    Sf: Float[Array, "steps r r"]
-    K: Float[Array, "steps r r"]
+    Cf: Float[Array, "steps k k"]
+    Se: Float[Array, "steps r k"]
+    Sf: Float[Array, "steps k r"]
+    K: Float[Array, "steps k r"]
     aspect: Float[Array, ""]
 
     def first(self, size: int) -> "Problem":
@@ -48,72 +49,89 @@ class Problem(NamedTuple):
         return jnp.where(fine, matrix, 0.0)
 
     def apply(self, a, c):
-        """Transfer matrix times vectors (steps, m, r), and the left vectors H (a, c)."""
+        """Transfer matrix times vectors (steps, m, …), and the left vectors H (a, c)."""
         lc, la = a @ self.Sf, a @ self.Cf.mT + c @ self.Sf.mT
         wb = lc + la @ self.K
         new_c = wb @ self.Ce.mT + la @ self.Se.mT
         return wb @ self.Se + new_c @ self.K.mT, new_c, la, lc
 
 
-def all_fields(weights: TrainedWeights, size: int) -> Fields:
-    """The first `size` fields as they are: exact."""
-    keep = jnp.eye(weights.Ce.shape[-1], size)
-    C = (weights.Ce[:size, :size], weights.Cf[:size, :size])
-    made = jnp.arange(size) // weights.num_classes
-    return Fields(keep, keep, *C, weights.Re[:size], weights.Rf[:size], made)
+def all_fields(weights: TrainedWeights, num: int) -> Fields:
+    """The fields of the first `num` steps as they are: exact."""
+    k, r = (num * width for width in weights.each_step)
+    keep = jnp.eye(weights.Ce.shape[-1], r), jnp.eye(weights.Cf.shape[-1], k)
+    C = (weights.Ce[:r, :r], weights.Cf[:k, :k])
+    return Fields(*keep, *C, weights.Re[:r], weights.Rf[:k], *_made(weights, num))
 
 
-def few_fields(weights: TrainedWeights, fields: Int[Array, ""], room: int):
-    """Orthonormal fields that span the first `fields` old ones, most informative first.
+def _made(weights: TrainedWeights, num: int):
+    """Steps that make the forward and the backward fields."""
+    f, e = (jnp.repeat(jnp.arange(num), width) for width in weights.each_step)
+    return e, f
+
+
+def few_fields(weights: TrainedWeights, num: Int[Array, ""], room: int):
+    """Orthonormal fields that span those of the first `num` steps, most informative first.
 
     Returns:
         The fields; the relative variance that the first 0, 1, … of them leave unexplained, shape
-        (room,); the number of them in use, n + 1 if the room is too small.
+        (room,); the number of them in use, more than all if the room is too small.
     """
-    both = jnp.stack([weights.Ce, weights.Cf])
-    pick = jax.vmap(lambda C: select_times(C, room, TOLERANCE, fields))(both)
-    rank = jnp.max(jnp.sum(pick.used, axis=1))
-    rank = jnp.where(jnp.max(pick.residual) > TOLERANCE, both.shape[1] + 1, rank)
-    e, f = (jax.tree.map(lambda x, side=side: x[side], pick) for side in (0, 1))
-    Re, Rf = new_from_old(e, weights.Re), new_from_old(f, weights.Rf)  # (room, n)
-    Ce, Cf = pick.used[:, :, None] * jnp.eye(room)
-    return Fields(*pick.Q, Ce, Cf, Re, Rf, jnp.full(room, -1)), jnp.max(pick.left, axis=0), rank
+    f, e = (
+        select_times(C, room, TOLERANCE, num * width)
+        for C, width in zip((weights.Cf, weights.Ce), weights.each_step, strict=True)
+    )
+    rank = jnp.maximum(jnp.sum(e.used), jnp.sum(f.used))
+    whole = too_many(weights)
+    rank = jnp.where(jnp.maximum(e.residual, f.residual) > TOLERANCE, whole, rank)
+    Re, Rf = new_from_old(e, weights.Re), new_from_old(f, weights.Rf)  # (room, …)
+    Ce, Cf = (side.used[:, None] * jnp.eye(room) for side in (e, f))
+    always = jnp.full(room, -1)
+    fields = Fields(e.Q, f.Q, Ce, Cf, Re, Rf, always, always)
+    return fields, jnp.maximum(e.left, f.left), rank
+
+
+def too_many(weights: TrainedWeights) -> int:
+    """A number of fields that no training has."""
+    return max(weights.Ce.shape[-1], weights.Cf.shape[-1]) + 1
 
 
 def coordinates(weights: TrainedWeights, steps: Int[Array, " steps"]):
-    """Factors a σ² (steps,) of the responses and coefficients (steps, n) of the spikes made."""
+    """Factors a σ² (steps,) of the responses and coefficients (steps, t) of the spikes made."""
     theta = weights.coordinates[steps]
     made = jnp.arange(weights.num_steps) < steps[:, None]
-    k = jnp.repeat(jnp.where(made, theta[:, 1:], 0.0), weights.num_classes, axis=1)
-    k = k * weights.factor
-    return theta[:, 0] * weights.sigma**2, k
+    return theta[:, 0] * weights.sigma**2, jnp.where(made, theta[:, 1:], 0.0)
 
 
-def exact_problem(weights: TrainedWeights, steps: Int[Array, " steps"], size: int) -> Problem:
-    """Problems of all steps in the first `size` fields as they are."""
-    fields = weights.Ce, weights.Cf, weights.Re, weights.Rf
-    kernels = (x[:size, :size] for x in fields)
-    scale, k = coordinates(weights, steps)
-    made = jnp.arange(size) // weights.num_classes < steps[:, None]
-    return _problem(kernels, jax.vmap(jnp.diag)(k[:, :size]), scale, made, weights.aspect)
+def exact_problem(weights: TrainedWeights, steps: Int[Array, " steps"], num: int) -> Problem:
+    """Problems in the fields of the first `num` steps as they are."""
+    k, r = (num * width for width in weights.each_step)
+    kernels = weights.Ce[:r, :r], weights.Cf[:k, :k], weights.Re[:r, :k], weights.Rf[:k, :r]
+    scale, c = coordinates(weights, steps)
+    blocks = c[:, :num, None, None] * weights.numbers[:num]
+    made = tuple(x < steps[:, None] for x in _made(weights, num))
+    return _problem(kernels, jax.vmap(block_diagonal)(blocks), scale, made, weights.aspect)
 
 
 def problem(weights: TrainedWeights, steps: Int[Array, " steps"], fields: Fields) -> Problem:
     """Problems of all steps in other fields; before the first update there is none (all zero)."""
-    scale, k = coordinates(weights, steps)
-    r = fields.Ce.shape[0]
-    pairs = (fields.P[:, :, None] * fields.Q[:, None, :]).reshape(-1, r * r)
+    scale, c = coordinates(weights, steps)
+    pairs = projected(weights.numbers, fields.P, fields.Q)  # (t, k, r)
     kernels = (fields.Ce, fields.Cf, fields.Re @ fields.P, fields.Rf @ fields.Q)
-    made = (fields.made < steps[:, None]) & (steps > 0)[:, None]  # (steps, r)
-    return _problem(kernels, (k @ pairs).reshape(-1, r, r), scale, made, weights.aspect)
+    some = (steps > 0)[:, None]
+    made = tuple((x < steps[:, None]) & some for x in (fields.made_e, fields.made_f))
+    return _problem(kernels, jnp.tensordot(c, pairs, 1), scale, made, weights.aspect)
 
 
 def _problem(kernels, K, scale, made, aspect):
-    Ce, Cf, Re, Rf = kernels
+    (Ce, Cf, Re, Rf), (e, f) = kernels, made
     scale = scale[:, None, None]
-    here = made[:, :, None] & made[:, None, :]  # (steps, r, r)
-    kernels = (jnp.where(here, x, 0.0) for x in (Ce, Cf, scale * Re, scale * Rf))
-    return Problem(*kernels, K, aspect)
+
+    def here(rows, x, columns):
+        return jnp.where(rows[:, :, None] & columns[:, None, :], x, 0.0)
+
+    responses = here(e, scale * Re, f), here(f, scale * Rf, e)
+    return Problem(here(e, Ce, e), here(f, Cf, f), *responses, K, aspect)
 
 
 def leading(matrix: Float[Array, "steps k k"], m: int, sign: float) -> Complex[Array, "steps m"]:
@@ -123,10 +141,10 @@ def leading(matrix: Float[Array, "steps k k"], m: int, sign: float) -> Complex[A
     return jnp.take_along_axis(values, order, axis=1)
 
 
-def leading_vectors(matrix: Float[Array, "steps k k"], m: int, sign: float):
-    """The same with right eigenvectors as parts (a, c), each of shape (steps, m, k / 2)."""
-    values, right = eigenvectors(matrix)
+def leading_vectors(small: Problem, m: int, sign: float):
+    """The same with right eigenvectors as parts (a, c), (steps, m, …)."""
+    values, right = eigenvectors(small.matrix())
     order = jnp.argsort(-sign * values.real, axis=1)[:, :m]
     right = jnp.take_along_axis(right, order[:, None, :], axis=2).mT
-    r = matrix.shape[-1] // 2
-    return jnp.take_along_axis(values, order, axis=1), right[..., :r], right[..., r:]
+    k = small.Cf.shape[-1]
+    return jnp.take_along_axis(values, order, axis=1), right[..., :k], right[..., k:]

@@ -25,10 +25,10 @@ CHUNK = 16  # neighbouring steps that share one set of fields
 class Vectors(NamedTuple):
     """Right and left eigenvectors of the full problem, parts (a, c), with dual normalisation."""
 
-    ra: Complex[Array, "steps m n"]
-    rc: Complex[Array, "steps m n"]
-    la: Complex[Array, "steps m n"]
-    lc: Complex[Array, "steps m n"]
+    ra: Complex[Array, "steps m p"]
+    rc: Complex[Array, "steps m q"]
+    la: Complex[Array, "steps m p"]
+    lc: Complex[Array, "steps m q"]
     mean: Float[Array, "steps count m"]  # averages over equal eigenvalues
 
 
@@ -74,7 +74,7 @@ def _in_chunks(solve, weights, steps):
 
     The solvers choose sizes at run time. A batched choice would run every size.
     """
-    if len(exact_sizes(weights.Ce.shape[-1], weights.num_classes)) > 1:
+    if len(exact_sizes(weights.num_steps)) > 1:
         solve = jax.custom_batching.sequential_vmap(solve)
     number = len(steps)
     if number <= CHUNK:
@@ -86,43 +86,57 @@ def _in_chunks(solve, weights, steps):
 
 def _quotients(weights, steps, vectors):
     """Re lᵀ T r for fixed vectors: linear in every kernel, one matrix product for all steps."""
-    scale, k = (x.reshape(len(steps), 1, -1) for x in coordinates(weights, steps))
+    scale, c = (x.reshape(len(steps), 1, -1) for x in coordinates(weights, steps))
 
     def forms(ra, rc, la, lc):
         wd = ra @ weights.Cf + scale * (rc @ weights.Rf.T)
-        wb = scale * (ra @ weights.Rf) + k * wd
+        wb = scale * (ra @ weights.Rf) + _to_e(weights, c, wd)
         new_c = wb @ weights.Ce + scale * (wd @ weights.Re.T)
-        new_a = scale * (wb @ weights.Re) + k * new_c
+        new_a = scale * (wb @ weights.Re) + _to_f(weights, c, new_c)
         return jnp.sum(la * new_a + lc * new_c, axis=-1)  # (steps, m)
 
     real = forms(*(x.real for x in vectors[:4])) - forms(*(x.imag for x in vectors[:4]))
     return weights.aspect * jnp.einsum("scm,sm->sc", vectors.mean, real)
 
 
+def _to_e(weights, c, x):
+    r"""$K^\top x$ of vectors (steps, m, p)."""
+    f, _ = weights.each_step
+    x = c[..., None] * x.reshape(*x.shape[:2], -1, f)
+    return jnp.einsum("smtf,tfe->smte", x, weights.numbers).reshape(*x.shape[:2], -1)
+
+
+def _to_f(weights, c, x):
+    r"""$Kx$ of vectors (steps, m, q)."""
+    _, e = weights.each_step
+    x = c[..., None] * x.reshape(*x.shape[:2], -1, e)
+    return jnp.einsum("smte,tfe->smtf", x, weights.numbers).reshape(*x.shape[:2], -1)
+
+
 def _vectors(weights, steps, *, count, sign):
     """Strengths and eigenvectors; the number of vectors covers equals of the last strength."""
-    n, classes = weights.Ce.shape[-1], weights.num_classes
-    m = min(count + classes - 1, 2 * n)
-    fields = jnp.max(steps) * classes
-    exact = [size for size in exact_sizes(n, classes)[-2:] if 2 * size >= m]
-    few = [size * classes for size in (ROOM, LARGE) if size * classes < n and 2 * size >= m]
+    n, each, both = weights.num_steps, max(weights.each_step), sum(weights.each_step)
+    m = min(count + each - 1, n * both)
+    last = jnp.max(steps)
+    exact = [num for num in exact_sizes(n)[-2:] if num * both >= m]
+    few = [size * each for size in (ROOM, LARGE) if size < n and 2 * size >= m]
 
     def solve(chosen):
         small = problem(weights, steps, chosen)
-        values, a, c = leading_vectors(small.matrix(), m, sign)
+        values, a, c = leading_vectors(small, m, sign)
         return values, *_lift(weights, steps, chosen, small, values, a, c)
 
     def compressed(rooms):
         if not rooms:
             return solve(all_fields(weights, n))
-        chosen, _, rank = few_fields(weights, fields, rooms[0])
+        chosen, _, rank = few_fields(weights, last, rooms[0])
         return jax.lax.cond(rank <= rooms[0], lambda: solve(chosen), lambda: compressed(rooms[1:]))
 
     if exact[0] == n:
         result = compressed([])
     else:
         result = jax.lax.cond(
-            fields <= exact[0],
+            last <= exact[0],
             lambda: solve(all_fields(weights, exact[0])),
             lambda: compressed(few),
         )
@@ -136,16 +150,16 @@ def _lift(weights, steps, fields, small, values, ra, rc):
     Left vectors need no second solve: the transfer matrix is a product of two symmetric matrices,
     so that l = H r with H = [Cf, σ²Rf; σ²Rfᵀ, 0].
     """
-    scale, k = (x.reshape(len(steps), 1, -1) for x in coordinates(weights, steps))
-    made = (fields.made < steps[:, None])[:, None, :]
+    scale, c = (x.reshape(len(steps), 1, -1) for x in coordinates(weights, steps))
+    made_e, made_f = ((x < steps[:, None])[:, None] for x in (fields.made_e, fields.made_f))
     _, _, la, lc = small.apply(ra, rc)
-    wb = jnp.where(made, lc + la @ small.K, 0.0)
+    wb = jnp.where(made_e, lc + la @ small.K, 0.0)
     safe = _nonzero(values)
     inverse = jnp.where(safe, weights.aspect / jnp.where(safe, values, 1.0), 0.0)[..., None]
     full_c = rc @ fields.Q.T
-    full_a = inverse * scale * (wb @ fields.Re) + k * full_c
-    left_c = scale * (jnp.where(made, ra, 0.0) @ fields.Rf)
-    return full_a, full_c, jnp.where(made, la, 0.0) @ fields.P.T, left_c
+    full_a = inverse * scale * (wb @ fields.Re) + _to_f(weights, c, full_c)
+    left_c = scale * (jnp.where(made_f, ra, 0.0) @ fields.Rf)
+    return full_a, full_c, jnp.where(made_f, la, 0.0) @ fields.P.T, left_c
 
 
 def _dual(values, count, ra, rc, la, lc):

@@ -15,10 +15,11 @@ from spectrax.spectrum.reduce import (
     leading,
     leading_vectors,
     problem,
+    too_many,
 )
 
-# Numbers of fields per class. A problem of at most EXACT[0] fields is solved as it is. Beyond, the
-# fields are compressed into the room: the eigenvalues of its first ROUGH fields, polished in the
+# A problem of at most EXACT[0] steps is solved as it is. Beyond, the fields are compressed into the
+# room, so many for each field of a step: the eigenvalues of its first ROUGH fields, polished in the
 # whole room, are taken if the polish converged. What does not fit there goes to LARGE.
 EXACT = (16, 32)
 ROOM, ROUGH = 24, (8, 14)
@@ -32,23 +33,23 @@ def strength_values(
     weights: TrainedWeights, steps: Int[Array, " steps"], count: int, sign: float
 ) -> Complex[Array, "steps count"]:
     """Leading strengths after the given numbers of updates; `sign` as in `leading`."""
-    n, classes = weights.Ce.shape[-1], weights.num_classes
+    n, each, both = weights.num_steps, max(weights.each_step), sum(weights.each_step)
     m = count + SPARE
-    exact = [size for size in exact_sizes(n, classes) if 2 * size >= m] or [n]
-    room = ROOM * classes
+    exact = [num for num in exact_sizes(n) if num * both >= m] or [n]
+    room = ROOM * each
     if exact[0] == n or 2 * room < m:
         return leading(exact_problem(weights, steps, n).matrix(), count, sign)
-    fields = jnp.max(steps) * classes
+    last = jnp.max(steps)
     solve = partial(_final, m=m, sign=sign, room=room)
 
     # nothing below may hold on to a whole kernel: a loop copies what it holds on to
-    small = {size: exact_problem(weights, steps, size) for size in exact if size < 2 * room}
-    whole, left, rank = _in_room(weights, steps, fields, room, fields <= exact[0])
-    attempts = [(fields <= exact[0], partial(solve, small[exact[0]]))]
-    for size in (size * classes for size in ROUGH if 2 * size * classes >= m):
+    small = {num: exact_problem(weights, steps, num) for num in exact if num < 2 * ROOM}
+    whole, left, rank = _in_room(weights, steps, last, room, last <= exact[0])
+    attempts = [(last <= exact[0], partial(solve, small[exact[0]]))]
+    for size in (size * each for size in ROUGH if 2 * size * each >= m):
         rough = partial(_rough, whole, size, left[size], m, sign)
         attempts.append(((rank <= room) & (left[size] < START), rough))
-    attempts += [(fields <= size, partial(solve, small[size])) for size in list(small)[1:]]
+    attempts += [(last <= num, partial(solve, small[num])) for num in list(small)[1:]]
     attempts.append((rank <= room, partial(solve, whole)))
 
     variance = (weights.coordinates[steps, 0] * weights.sigma) ** 2
@@ -56,43 +57,43 @@ def strength_values(
     values, done = _first_success(attempts, partial(_polish, whole, floor, count, sign))
     if n in small:
         return values
-    return jax.lax.cond(done, lambda: values, lambda: _large(weights, steps, fields, count, sign))
+    return jax.lax.cond(done, lambda: values, lambda: _large(weights, steps, last, count, sign))
 
 
-def exact_sizes(n: int, classes: int) -> list[int]:
-    """Sizes at which fields are taken as they are, up to all of them."""
-    return [*(size * classes for size in EXACT if size * classes < n), n]
+def exact_sizes(n: int) -> list[int]:
+    """Numbers of steps whose fields are taken as they are, up to all of them."""
+    return [*(num for num in EXACT if num < n), n]
 
 
-def _in_room(weights, steps, fields, room, skip):
+def _in_room(weights, steps, last, room, skip):
     """The compressed problem, the variance that its first fields leave out, its rank.
 
     Empty, with a rank that fits nowhere, if skipped.
     """
 
     def build():
-        chosen, left, rank = few_fields(weights, fields, room)
+        chosen, left, rank = few_fields(weights, last, room)
         return problem(weights, steps, chosen), left, rank
 
     def empty():
-        full = weights.Ce.shape[-1] + 1
+        full = too_many(weights)
         return jax.tree.map(lambda x: jnp.full(x.shape, full, x.dtype), jax.eval_shape(build))
 
     return jax.lax.cond(skip, empty, build)
 
 
-def _large(weights, steps, fields, count, sign):
+def _large(weights, steps, last, count, sign):
     """Strengths from fields that hardly depend on each other, as with fresh data in each step."""
-    n, classes = weights.Ce.shape[-1], weights.num_classes
+    n, each = weights.num_steps, max(weights.each_step)
 
     def exact():
         return leading(exact_problem(weights, steps, n).matrix(), count, sign)
 
-    if LARGE * classes >= n:
+    if LARGE >= n:
         return exact()
-    chosen, _, rank = few_fields(weights, fields, LARGE * classes)
+    chosen, _, rank = few_fields(weights, last, LARGE * each)
     whole = problem(weights, steps, chosen)
-    sizes = [size * classes for size in LARGE_SIZES]
+    sizes = [size * each for size in LARGE_SIZES]
     runs = [lambda s=size: leading(whole.first(s).matrix(), count, sign) for size in sizes]
     return jax.lax.switch(jnp.sum(rank > jnp.array(sizes)), [*runs, exact])
 
@@ -106,7 +107,7 @@ def _final(problem, m, sign, room):
 
 def _rough(whole: Problem, size, left, m, sign):
     """Attempt with the first `size` fields of the room: values, vectors, the variance left out."""
-    values, a, c = leading_vectors(whole.first(size).matrix(), m, sign)
+    values, a, c = leading_vectors(whole.first(size), m, sign)
     wide = ((0, 0), (0, 0), (0, whole.K.shape[-1] - size))
     return values, jnp.pad(a, wide), jnp.pad(c, wide), jnp.maximum(left, TOLERANCE)
 

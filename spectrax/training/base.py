@@ -13,9 +13,10 @@ from jaxtyping import Array, Bool, Float, Int
 from spectrax import _show
 from spectrax.program import causal
 from spectrax.program.coordinates import coordinates
-from spectrax.program.finite import Network
+from spectrax.program.finite import Network, Trainer
 from spectrax.program.gaussian_limit import GaussianLimit
-from spectrax.program.plan import Plan
+from spectrax.program.objects import Objects
+from spectrax.program.plan import Plan, make_plan
 from spectrax.program.sampled import Sites
 from spectrax.program.tapes import write
 from spectrax.training.order import Order
@@ -25,9 +26,10 @@ class AbstractDMFT(eqx.Module):
     r"""A dynamical mean-field theory of training.
 
     A model states its hyperparameters (leaves of the pytree), the relative dimensions of its
-    `spaces()`, its learning `rates()` and optimizer, and one `program(ops, t)`. Everything
-    else is derived: the order parameters are the fixed point of `update`, and because row t
-    depends on earlier rows only, `step` fills them in without iteration.
+    `spaces()`, its random `objects(t)`, its learning `rates()` and optimizer, and one
+    `program(ops, t)`. Everything else is derived: the order parameters are the fixed point of
+    `update`, and because row t depends on earlier rows only, `step` fills them in without
+    iteration.
 
     Source: theory page, section P.
     """
@@ -61,6 +63,10 @@ class AbstractDMFT(eqx.Module):
         """Relative dimension of each space."""
 
     @abc.abstractmethod
+    def objects(self, t) -> Objects:
+        """What is random, by name; what is drawn once has the moments stated for step 0."""
+
+    @abc.abstractmethod
     def program(self, ops, t) -> None:
         """One step of training."""
 
@@ -72,9 +78,10 @@ class AbstractDMFT(eqx.Module):
     def transformation(self) -> optax.GradientTransformation:
         """The optimizer with unit rate."""
 
+    @property
     @abc.abstractmethod
-    def space_of(self, layer: int) -> str:
-        """The space in which the fields of a layer live."""
+    def layers(self) -> tuple[str, ...]:
+        r"""Objects between the layers: $W^0 \dots W^{L-1}$, then the readout if there is one."""
 
     @abc.abstractmethod
     def valid(self) -> Bool[Array, ""]:
@@ -90,8 +97,13 @@ class AbstractDMFT(eqx.Module):
 
     def task(self, interpreter: GaussianLimit | Sites = GaussianLimit()) -> causal.Task:
         """The program with everything that its limit depends on."""
-        rows = self.coordinates()[:-1]
-        return causal.Task(self.program, self.spaces(), rows, interpreter=interpreter)
+        given = self.program, self.objects, self.spaces(), self.coordinates()[:-1]
+        return causal.Task(*given, interpreter=interpreter, plan=self.plan())
+
+    def trainer(self, sizes: dict[str, int]) -> Trainer:
+        """Trains finite networks with spaces of these dimensions; see `rounded`."""
+        given = self.program, self.objects, self.transformation, self.rates()
+        return Trainer(*given, tuple(sizes.items()))
 
     def plan(self) -> Plan:
         """What the program does; found once for all models that differ in numbers only."""
@@ -102,18 +114,17 @@ class AbstractDMFT(eqx.Module):
 
     def initial(self) -> Order:
         """Empty order parameters."""
-        task = self.task()
-        return Order(task.blank(), task.plan())
+        return Order(self.task().blank(), self.plan(), self.layers)
 
     def step(self, order: Order, t: int | Int[Array, ""]) -> Order:
         """Fill in row t from the rows before it."""
         t = jnp.asarray(t)
         rows, *_ = self.task().row(order.tapes, t)
-        return Order(write(order.tapes, rows, t), order.plan)
+        return Order(write(order.tapes, rows, t), order.plan, self.layers)
 
     def update(self, order: Order) -> Order:
         """The self-consistency map over whole kernels; its fixed point is the theory."""
-        return Order(causal.update(self.task(), order.tapes)[0], order.plan)
+        return Order(causal.update(self.task(), order.tapes)[0], order.plan, self.layers)
 
 
 def _is_traced(x) -> bool:
@@ -134,7 +145,7 @@ def _plan(structure, shapes: tuple, rest_structure, rest: tuple) -> Plan:
     def run(leaves):
         rest_tree = jax.tree.unflatten(rest_structure, rest)
         model = eqx.combine(jax.tree.unflatten(structure, leaves), rest_tree)
-        found.append(model.task().plan())
+        found.append(make_plan([model.program], model.objects))
 
     jax.eval_shape(run, shapes)
     return found[0]

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from spectrax import _check
 from spectrax.program.finite import Network
+from spectrax.program.objects import Constant, Matrix, Objects
 from spectrax.training.base import AbstractDMFT
 
 
@@ -82,9 +83,20 @@ class CoupledSpikeModel(AbstractDMFT):
         """Dimensions over M."""
         return {"hidden0": jnp.ones_like(self.aspect), "hidden1": self.aspect}
 
-    def space_of(self, layer: int) -> str:
-        """The space of the columns (0) or of the rows (1)."""
-        return f"hidden{layer}"
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one matrix."""
+        return ("W0",)
+
+    def objects(self, t) -> Objects:
+        """The matrix and the vectors x and y."""
+        del t
+        eye = jnp.eye(self.num_noises)
+        return {
+            "W0": Matrix("hidden1", "hidden0", self.sigma),
+            "x": Constant("hidden0", eye),
+            "y": Constant("hidden1", eye),
+        }
 
     def rates(self) -> Float[Array, " t"]:
         """Nothing is trained."""
@@ -105,11 +117,9 @@ class CoupledSpikeModel(AbstractDMFT):
 
     def program(self, ops, t) -> None:
         """Fields of the spike t."""
-        cols, rows = self.space_of(0), self.space_of(1)
-        A = ops.matrix("W0", rows, cols, sigma=self.sigma)
-        x = ops.constant("x", cols, jnp.eye(self.num_noises))
-        y = ops.constant("y", rows, jnp.eye(self.num_noises))
-        xi, chi = (ops.history(*name, self.num_steps) for name in (("xi", cols), ("chi", rows)))
+        A, x, y = ops["W0"], ops["x"], ops["y"]
+        xi = ops.history("xi", "hidden0", self.num_steps)
+        chi = ops.history("chi", "hidden1", self.num_steps)
 
         e = ops.elementwise(lambda xi, x: self.H(t, xi, x)[None], xi, x, size=1)
         now = A @ e

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 from spectrax import _check, _kind
 from spectrax.program.coordinates import check_linear, heavy_ball
 from spectrax.program.field import Field
+from spectrax.program.objects import Constant, Matrix, Objects, Vector, weight
 from spectrax.training.base import AbstractDMFT
 from spectrax.transfer.parameterization import Parameterization, mup
 
@@ -129,12 +130,21 @@ class DeepLinear(AbstractDMFT):
 
     def spaces(self) -> dict:
         """Dimensions over D: input, samples, and the neurons of each hidden layer."""
-        hidden = {self.space_of(layer): self.nu for layer in range(1, self.depth + 1)}
+        hidden = {self._space(layer): self.nu for layer in range(1, self.depth + 1)}
         return {"input": jnp.ones_like(self.nu), "samples": self.alpha, **hidden}
 
-    def space_of(self, layer: int) -> str:
+    def _space(self, layer: int) -> str:
         """The space in which the fields of a layer live."""
         return f"hidden{layer}" if layer else "input"
+
+    @property
+    def _weights(self) -> tuple[str, ...]:
+        return tuple(f"W{k}" for k in range(self.depth))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The weights, then the readout."""
+        return (*self._weights, "w")
 
     def rates(self) -> Float[Array, " t"]:
         r"""$c_t = \eta_t \gamma / \sqrt\nu$ of every weight and of the readout."""
@@ -170,23 +180,31 @@ class DeepLinear(AbstractDMFT):
         fine = fine & (self.label_noise >= 0) & (self.momentum >= 0) & (self.momentum < 1)
         return fine & (self.weight_decay >= 0) & (self.weight_decay < 1)
 
+    def objects(self, t) -> Objects:
+        """Data, weights, readout, teacher and label noise."""
+        del t
+        C, online, space = self.num_classes, self.data == "online", self._space
+        noise = self.label_noise * jnp.eye(C)
+        return {
+            "X": Matrix("samples", "input", fresh=online),
+            **{W: weight(space(k + 1), space(k), self.sigma) for k, W in enumerate(self._weights)},
+            "w": Vector(space(self.depth), C, self.sigma),
+            "teacher": Constant("input", self.teacher_gram),
+            "noise": Constant("samples", noise, fresh=online),
+        }
+
     def program(self, ops, t) -> None:
         """One step of training: backward pass, errors, forward pass, gradients."""
         del t
-        L, C, online = self.depth, self.num_classes, self.data == "online"
-        space = [self.space_of(layer) for layer in range(L + 1)]
-        X = ops.matrix("X", "samples", "input", fresh=online)
-        W = [ops.weight(f"W{k}", space[k + 1], space[k], sigma=self.sigma) for k in range(L)]
-        w = ops.vector("w", space[L], C, sigma=self.sigma)
-        teacher = ops.constant("teacher", "input", self.teacher_gram)
-        noise = ops.constant("noise", "samples", self.label_noise * jnp.eye(C), fresh=online)
+        L, X, w = self.depth, ops["X"], ops["w"]
+        W = [ops[name] for name in self._weights]
 
         g = [w.value]
         for k in reversed(range(1, L)):
             g.insert(0, W[k].T @ g[0])
         beta = W[0].T @ g[0] / (self.gamma * jnp.sqrt(self.nu))
-        delta = teacher - beta
-        Delta = X @ delta + noise
+        delta = ops["teacher"] - beta
+        Delta = X @ delta + ops["noise"]
         h = [X.T @ Delta / self.alpha]
         for k in range(L):
             h.append(W[k] @ h[k])
@@ -210,9 +228,7 @@ class DeepLinear(AbstractDMFT):
             G: correlations $\langle g^l g^l\rangle$ of the backward fields at this step for
                 l = 1 … L, each (classes, classes).
         """
-        space = [self.space_of(layer) for layer in range(self.depth + 1)]
-        names = [(f"W{k}", space[k + 1], space[k]) for k in range(self.depth)]
-        W = [ops.weight(*name, sigma=self.sigma) for name in names]
+        W = [ops[name] for name in self._weights]
         forward = [v]
         for k in range(self.depth):
             forward.append(W[k] @ forward[k])
@@ -230,7 +246,7 @@ class DeepLinear(AbstractDMFT):
         """
         if self.data == "online":
             raise ValueError("Argument `kernel` must be 'population' for online data, got 'train'.")
-        X = ops.matrix("X", "samples", "input")
+        X = ops["X"]
         return X @ self.tangent_kernel(ops, X.T @ v, G) / self.alpha
 
     def kernel_chain(self, kernel: str) -> tuple:
@@ -253,5 +269,5 @@ class DeepLinear(AbstractDMFT):
         model = eqx.tree_at(
             lambda m: (m.nu, m.alpha), self, (jnp.asarray(N / size), jnp.asarray(P / size))
         )
-        hidden = {self.space_of(layer): N for layer in range(1, self.depth + 1)}
+        hidden = {self._space(layer): N for layer in range(1, self.depth + 1)}
         return model, {"input": size, "samples": P, **hidden}

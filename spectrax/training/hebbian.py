@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from spectrax import _check
+from spectrax.program.objects import Constant, Matrix, Objects
 from spectrax.training.activations import activation_function, is_smooth
 from spectrax.training.base import AbstractDMFT
 
@@ -92,10 +93,16 @@ class AntiHebbian(AbstractDMFT):
         """One population."""
         return {"neurons": jnp.ones_like(self.sigma)}
 
-    def space_of(self, layer: int) -> str:
-        """There is one layer."""
-        del layer
-        return "neurons"
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one matrix."""
+        return ("J0",)
+
+    def objects(self, t) -> Objects:
+        """The matrix and the initial state."""
+        del t
+        J = Matrix("neurons", "neurons", self.sigma, trained=True, symmetric=True)
+        return {"J0": J, "x0": Constant("neurons", self.x0_variance * jnp.eye(1))}
 
     def rates(self) -> Float[Array, " t"]:
         r"""$-\kappa\, dt$ at every step."""
@@ -123,9 +130,8 @@ class AntiHebbian(AbstractDMFT):
 
     def program(self, ops, t) -> None:
         """One Euler step."""
-        J = ops.symmetric("J0", "neurons", sigma=self.sigma)
-        start = ops.constant("x0", "neurons", self.x0_variance * jnp.eye(1))
-        x = ops.recall("x", "neurons", 1) + start * jnp.where(t == 0, 1.0, 0.0)
+        J = ops["J0"]
+        x = ops.recall("x", "neurons", 1) + ops["x0"] * jnp.where(t == 0, 1.0, 0.0)
         phi = x
         if self.activation != "identity":
             phi = ops.elementwise(activation_function(self.activation), x)

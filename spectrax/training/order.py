@@ -1,13 +1,27 @@
-"""Order parameters of a layered network, read off the tapes of its program."""
+"""Order parameters of a training, read off the tapes of its program."""
+
+from typing import NamedTuple
 
 import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from spectrax import _show
-from spectrax.program.plan import Plan
+from spectrax.program.plan import Plan, Spiked
 
 Kernel = Float[Array, "*batch n n"]
 Response = Float[Array, "*batch n m"]
+
+
+class Kernels(NamedTuple):
+    """Fields that make the spikes of a matrix: correlations, responses, numbers of the spikes."""
+
+    Ce: Kernel
+    Cf: Kernel
+    Re: Response
+    Rf: Response
+    coupling: Float[Array, "t f e"]
 
 
 class Order(eqx.Module):
@@ -21,41 +35,48 @@ class Order(eqx.Module):
     Args:
         tapes: what the program remembers.
         plan: what the program does.
+        layers: names of the objects between the layers, the readout last.
 
     Source: theory page, section 3.2.
     """
 
     tapes: dict
     plan: Plan = eqx.field(static=True)
+    layers: tuple[str, ...] = eqx.field(static=True)
 
     __repr__ = _show.order
 
     @property
-    def layers(self) -> tuple[str, ...]:
-        """Names of the trained random matrices, in order."""
-        return tuple(name for name, _ in self.plan.spikes)
+    def matrices(self) -> tuple[str, ...]:
+        """Names of the random matrices that are given spikes."""
+        return tuple(matrix.name for matrix in self.plan.matrices)
 
     @property
     def Ch(self) -> tuple[Kernel | None, ...]:
         """Correlations of the forward fields."""
-        return tuple(self._gram(name) for name in layer_records(self.plan)[0])
+        return tuple(map(self._gram, forward_records(self.plan, self.layers)))
 
     @property
     def Cg(self) -> tuple[Kernel | None, ...]:
         """Correlations of the backward fields."""
-        return tuple(self._gram(name) for name in layer_records(self.plan)[1])
+        return tuple(map(self._gram, backward_records(self.plan, self.layers)))
 
     @property
     def Rh(self) -> tuple[Response | None, ...]:
         """Responses of the forward fields to the noise of the backward pass."""
-        forward, backward = layer_records(self.plan)
-        return tuple(map(self._response, forward[:-1], backward[1:]))
+        forward, backward = self._sides()
+        return tuple(map(self._response, forward, backward))
 
     @property
     def Rg(self) -> tuple[Response | None, ...]:
         """Responses of the backward fields to the noise of the forward pass."""
-        forward, backward = layer_records(self.plan)
-        return (None, *map(self._response, backward[1:], forward[:-1]))
+        forward, backward = self._sides()
+        return (None, *map(self._response, backward, forward))
+
+    def _sides(self):
+        forward = forward_records(self.plan, self.layers)
+        backward = backward_records(self.plan, self.layers)[1:]
+        return forward[: len(backward)], backward
 
     def _gram(self, record: str | None) -> Kernel | None:
         return None if record is None else self.tapes[record].kernel()
@@ -64,34 +85,66 @@ class Order(eqx.Module):
         if record is None or noise is None:
             return None
         families = self.plan.families(self.plan.record(record).space)
-        return self.tapes[record].response(*families[noise])
+        return self.tapes[record].response(*families[noise]) if noise in families else None
+
+    def kernels(self, name: str, num_steps: int) -> Kernels:
+        """Kernels of the fields that make the spikes of a matrix."""
+        matrix = self.plan.matrix(name)
+        f = np.unique(np.concatenate([spike.places_g for spike in matrix.spikes]))
+        e = np.unique(np.concatenate([spike.places_h for spike in matrix.spikes]))
+        rows = _rows(f, num_steps, self.plan.record(matrix.backward).width)
+        cols = _rows(e, num_steps, self.plan.record(matrix.forward).width)
+        C = self._gram(matrix.forward), self._gram(matrix.backward)
+        R = (
+            self._response(matrix.forward, matrix.backward),
+            self._response(matrix.backward, matrix.forward),
+        )
+        coupling = self._coupling(matrix, f, e, num_steps)
+        return Kernels(
+            _picked(C[0], cols, cols),
+            _picked(C[1], rows, rows),
+            _picked(R[0], cols, rows),
+            _picked(R[1], rows, cols),
+            coupling,
+        )
+
+    def _coupling(self, matrix: Spiked, f, e, num_steps: int) -> Float[Array, "t f e"]:
+        """Numbers of the spikes of each step, between the fields f and e of its records."""
+        out = jnp.zeros((num_steps, len(f), len(e)))
+        for spike in matrix.spikes:
+            places = np.searchsorted(f, spike.places_g), np.searchsorted(e, spike.places_h)
+            numbers = 1.0 if spike.weights is None else self.tapes[spike.weights].value
+            out = out.at[:, *places].add(numbers)
+        return out
 
 
-def first_layer(plan: Plan) -> int:
-    """Index of the first weight that is a large random matrix: 1 if inputs are finite, else 0."""
-    return int(any(record.name == "W0" for record in plan.records))
+def _rows(places, num_steps: int, width: int):
+    """Indices of some fields of every step; None = all."""
+    if len(places) == width:
+        return None
+    return (np.arange(num_steps)[:, None] * width + places).ravel()
 
 
-def layer_records(plan: Plan) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
-    """Records of the forward fields of layers 0 … L, and of the backward fields.
+def _picked(x, rows, cols):
+    x = x if rows is None else x[rows]
+    return x if cols is None else x[:, cols]
 
-    A first layer with inputs of finite dimension is no random matrix: W0 is then a set of vectors,
-    whose record holds the backward fields of layer 1.
+
+def forward_records(plan: Plan, layers: tuple[str, ...]) -> tuple[str | None, ...]:
+    """Records of the forward fields of layers 0 … L: what the object after a layer is applied to.
+
+    None where that object is no random matrix, but a set of vectors for inputs of finite dimension;
+    those of the readout keep the forward fields of the last layer.
     """
-    matrices = [name for name, _ in plan.spikes]
-    known = {record.name for record in plan.records}
-    explicit = first_layer(plan) == 1
+    spiked = {matrix.name: matrix for matrix in plan.matrices}
+    found = [spiked[name].forward if name in spiked else None for name in layers]
+    if layers[-1] in spiked:
+        return (*found, None)
+    return (*found[:-1], layers[-1])
 
-    def side(name: str, direction: str) -> str:
-        both = f"{name}.both"  # the one record of a symmetric matrix
-        return both if both in known else f"{name}.{direction}"
 
-    forward: list[str | None] = [
-        *([None] if explicit else []),
-        *(side(name, "forward") for name in matrices),
-        "w",
-    ]
-    if all(record.name != "w" for record in plan.records):
-        forward[-1] = None
-    backward = [*(["W0"] if explicit else []), *(side(name, "backward") for name in matrices)]
-    return tuple(forward), (None, *backward)
+def backward_records(plan: Plan, layers: tuple[str, ...]) -> tuple[str | None, ...]:
+    """Records of the backward fields of layers 0 … L: there is none before the first object."""
+    spiked = {matrix.name: matrix for matrix in plan.matrices}
+    before = [name for name in layers if name in spiked or name != layers[-1]]
+    return (None, *(spiked[name].backward if name in spiked else name for name in before))

@@ -124,7 +124,7 @@ def _solve(
     result = RESULTS.where(history.live[-1], RESULTS.successful, bad)
     result = RESULTS.where(model.valid(), result, RESULTS.invalid)
     stats = {"residual": residual(task, history), "diverged_at": diverged_at}
-    order = Order(interpreter.order(history.tapes), task.plan())
+    order = Order(interpreter.order(history.tapes), task.plan, model.layers)
     return Solution(model, order, history.seen, model.coordinates(), result, stats)
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from spectrax import _check
 from spectrax.program.coordinates import heavy_ball
+from spectrax.program.objects import Objects, Vector, weight
 from spectrax.program.sampled import ROUNDING
 from spectrax.program.sampled_ops import gram_schmidt
 from spectrax.training.activations import activation_function, is_smooth
@@ -133,11 +134,16 @@ class WideNetwork(AbstractDMFT):
     def spaces(self) -> dict:
         """Relative dimension of each layer: one."""
         one = jnp.ones_like(self.gamma0)
-        return {self.space_of(layer): one for layer in range(1, self.depth + 1)}
+        return {self._space(layer): one for layer in range(1, self.depth + 1)}
 
-    def space_of(self, layer: int) -> str:
+    def _space(self, layer: int) -> str:
         """The space in which the fields of a layer live."""
         return f"hidden{layer}"
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """First layer, weights, readout."""
+        return (*(f"W{k}" for k in range(self.depth)), "w")
 
     def rates(self) -> Float[Array, " t"]:
         r"""$c_t = \eta_t \gamma_0 / B$ of every weight."""
@@ -154,6 +160,18 @@ class WideNetwork(AbstractDMFT):
         fine = fine & (self.momentum >= 0) & (self.momentum < 1)
         return fine & (self.weight_decay >= 0) & (self.weight_decay < 1)
 
+    def objects(self, t) -> Objects:
+        """The first layer, a vector for each coordinate of the inputs; weights; readout."""
+        del t
+        space, sigma = self._space, self.sigma
+        P, D = self.inputs.shape
+        P += 0 if self.test_inputs is None else len(self.test_inputs)
+        return {
+            "W0": Vector(space(1), min(P, D), sigma),
+            **{f"W{k}": weight(space(k + 1), space(k), sigma) for k in range(1, self.depth)},
+            "w": Vector(space(self.depth), self.targets.shape[-1], sigma),
+        }
+
     def program(self, ops, t) -> None:
         """One step of training: forward pass, errors, backward pass, gradients.
 
@@ -163,11 +181,7 @@ class WideNetwork(AbstractDMFT):
         L, B, C = self.depth, self.batch_size, self.targets.shape[-1]
         x, x_test = self._coordinates()  # (P, r), (P', r)
         now = self.batches[t]
-        space = [self.space_of(layer) for layer in range(1, L + 1)]
-        V = ops.vector("W0", space[0], x.shape[-1], sigma=self.sigma)
-        names = [(f"W{k}", space[k], space[k - 1]) for k in range(1, L)]
-        W = [ops.weight(*name, sigma=self.sigma) for name in names]
-        w = ops.vector("w", space[-1], C, sigma=self.sigma)
+        V, *W, w = (ops[name] for name in self.layers)
 
         h, e = [V.mix(x[now].T)], []
         for k in range(L):
@@ -224,7 +238,7 @@ class WideNetwork(AbstractDMFT):
 
     def rounded(self, size: int) -> tuple["WideNetwork", dict[str, int]]:
         """The model itself, and the widths of a network with N = size."""
-        return self, {self.space_of(layer): size for layer in range(1, self.depth + 1)}
+        return self, {self._space(layer): size for layer in range(1, self.depth + 1)}
 
 
 def _triangular(x: Float[Array, "p d"]) -> Float[Array, "p p"]:

@@ -241,11 +241,9 @@ def trained(model, size, key, seeds):
     import jax
     import jax.numpy as jnp
 
-    from spectrax.program.finite import Trainer
-
     model, sizes = model.rounded(size)
-    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
-    names = [name for name, _ in model.task().plan().spikes]
+    trainer = model.trainer(sizes)
+    names = [matrix.name for matrix in model.plan().matrices]
     found, train = {name: [] for name in names}, eqx.filter_jit(trainer.train)
     for seed in jax.random.split(key, seeds):
         network = train(trainer.start(seed), seed, jnp.asarray(model.num_steps))

@@ -15,7 +15,6 @@ import spectrax as sx
 from models.loss import squared_error
 from models.training import train
 from models.twin import Listed, loss_of_theory, twin
-from spectrax.program.finite import Trainer
 from spectrax.training.losses import LOSSES
 
 CASE = json.loads((Path(__file__).parents[1] / "data" / "cases.json").read_text())["wide"][0]
@@ -58,8 +57,7 @@ def model_of(name):
 def theirs_and_ours(model, size):
     """The theory's own finite network trained, and a Flax network with its weights and data."""
     rounded, sizes = model.rounded(size)
-    make, key = (rounded.program, rounded.transformation, rounded.rates()), jax.random.key(5)
-    trainer = Trainer(*make, tuple(sizes.items()))
+    trainer, key = rounded.trainer(sizes), jax.random.key(5)
     theirs = trainer.start(key)
     store = {name: np.asarray(array) for name, array in theirs.store.items()}
     network, transformation, data = twin(model, size, key=key, dtype=jnp.float64)

@@ -20,6 +20,7 @@ from spectrax.program.causal import Task
 from spectrax.program.coordinates import coordinates, heavy_ball
 from spectrax.program.finite import Trainer
 from spectrax.program.gaussian_limit import GaussianLimit
+from spectrax.program.objects import Constant, Matrix, Objects, Vector, weight
 from spectrax.program.plan import make_plan
 from spectrax.program.sampled import SampledLimit
 from spectrax.program.solvers import CausalAdjoint, CausalSweep, ImplicitAdjoint, limit, residual
@@ -30,30 +31,40 @@ PAIR = np.array([[1.0, 0.4], [0.4, 0.8]])
 class Toy(eqx.Module):
     """A program with one hyperparameter."""
 
-    function: Callable = eqx.field(static=True)
+    case: "Case" = eqx.field(static=True)
     p: Float[Array, ""]
 
-    def __call__(self, ops, t) -> None:
-        self.function(ops, t, self.p)
+    def objects(self, t) -> Objects:
+        return self.case.objects(t, self.p)
+
+    def program(self, ops, t) -> None:
+        self.case.function(ops, t, self.p)
 
 
 class Case(NamedTuple):
-    """A toy program, its number of steps, its spaces, and sites of the sampled limit."""
+    """A toy program, what is random in it, its steps, its spaces, sites of the sampled limit."""
 
     function: Callable
+    objects: Callable
     num_steps: int
-    dims: dict[str, float]
+    dims: tuple[tuple[str, float], ...]
     num_sites: int = 256
 
 
-def everything(ops, t, p):
-    """Fresh matrix and constants, moments in time, memory, two spikes of unlike size, a vector."""
-    W = ops.weight("W", "rows", "cols", sigma=0.9)
-    A = ops.matrix("A", "rows", "cols", sigma=p * (1 + 0.2 * t), fresh=True)
-    w = ops.vector("w", "rows", 2, sigma=1.1 + 0.3 * t)  # drawn once, so with its moments at 0
-    x = ops.constant("x", "cols", (1.0 + t) * jnp.eye(1))  # likewise
-    noise = ops.constant("noise", "cols", (1 + 0.5 * t) * PAIR, fresh=True)
+def of_everything(t, p):
+    """Fresh matrix and constants, moments in time."""
+    return {
+        "W": weight("rows", "cols", 0.9),
+        "A": Matrix("rows", "cols", p * (1 + 0.2 * t), fresh=True),
+        "w": Vector("rows", 2, 1.1 + 0.3 * t),  # drawn once, so with its moments at 0
+        "x": Constant("cols", (1.0 + t) * jnp.eye(1)),  # likewise
+        "noise": Constant("cols", (1 + 0.5 * t) * PAIR, fresh=True),
+    }
 
+
+def everything(ops, t, p):
+    """Memory, two spikes of unlike size, a vector."""
+    W, A, w, x, noise = (ops[name] for name in ("W", "A", "w", "x", "noise"))
     one = x + 0.5 * ops.recall("last", "cols", 1) + noise.mix(jnp.array([[1.0], [-0.5]]))
     g = w.value
     h = 0.5 * (W.T @ g) + noise
@@ -69,10 +80,14 @@ def everything(ops, t, p):
     ops.observe("numbers", jnp.concatenate([ops.inner(*pair).ravel() for pair in pairs]))
 
 
+def of_long(t, p):
+    noise = Constant("cols", (1 + 0.02 * t) * jnp.eye(1), fresh=True)
+    return {"A": Matrix("rows", "cols", 0.8), "noise": noise}
+
+
 def long(ops, t, p):
     """More steps than one tape is long: all earlier fields, a matrix that remembers them."""
-    A = ops.matrix("A", "rows", "cols", sigma=0.8)
-    noise = ops.constant("noise", "cols", (1 + 0.02 * t) * jnp.eye(1), fresh=True)
+    A, noise = ops["A"], ops["noise"]
     past = ops.history("x", "cols", LONG).mix(p * jnp.ones((LONG, 1)) / LONG)
     x = noise + past
     y = A.T @ (A @ (noise + 0.2 * past))
@@ -80,12 +95,17 @@ def long(ops, t, p):
     ops.observe("numbers", jnp.stack([ops.inner(x, x), ops.inner(x, y), ops.inner(y, y)]).ravel())
 
 
-def deep(ops, t, p):
+def of_deep(t, p):
     """Twelve trained layers, whose names do not sort as they count."""
     space = [f"hidden{k}" for k in range(DEPTH + 1)]
-    W = [ops.weight(f"W{k}", space[k + 1], space[k], sigma=1 - 0.02 * k) for k in range(DEPTH)]
-    w = ops.vector("w", space[-1], 1)
-    h = [ops.constant("x", space[0], jnp.eye(1))]
+    layers = {f"W{k}": weight(space[k + 1], space[k], 1 - 0.02 * k) for k in range(DEPTH)}
+    return {**layers, "w": Vector(space[-1], 1), "x": Constant(space[0], jnp.eye(1))}
+
+
+def deep(ops, t, p):
+    """A forward and a backward pass."""
+    W, w = [ops[f"W{k}"] for k in range(DEPTH)], ops["w"]
+    h = [ops["x"]]
     for layer in W:
         h.append(layer @ h[-1])
     g = [w.value]
@@ -98,11 +118,17 @@ def deep(ops, t, p):
     ops.observe("numbers", jnp.stack(numbers).ravel())
 
 
+def of_small(t, p):
+    return {
+        "W": weight("rows", "cols", 0.7),
+        "A": Matrix("rows", "cols", p * (1 + 0.2 * t), fresh=True),
+        "noise": Constant("cols", (0.3 + 0.2 * t) * jnp.eye(1), fresh=True),
+    }
+
+
 def small(ops, t, p, activate=lambda ops, x: x):
     """A network that runs on fresh noise, forgets some of it, and learns what it returns."""
-    W = ops.weight("W", "rows", "cols", sigma=0.7)
-    A = ops.matrix("A", "rows", "cols", sigma=p * (1 + 0.2 * t), fresh=True)
-    noise = ops.constant("noise", "cols", (0.3 + 0.2 * t) * jnp.eye(1), fresh=True)
+    W, A, noise = ops["W"], ops["A"], ops["noise"]
     x = activate(ops, p * ops.recall("x", "cols", 1) + noise)
     y = activate(ops, W @ x + A @ x)
     z = W.T @ y
@@ -117,12 +143,13 @@ def nonlinear(ops, t, p):
 
 
 LONG, DEPTH = 100, 12
+TWO = (("rows", 1.5), ("cols", 1.0))
 CASES = {
-    "small": Case(small, 4, {"rows": 1.5, "cols": 1.0}),
-    "everything": Case(everything, 4, {"rows": 1.5, "cols": 1.0}),
-    "long": Case(long, LONG, {"rows": 1.25, "cols": 1.0}, num_sites=1024),
-    "deep": Case(deep, 3, {f"hidden{k}": 1.0 for k in range(DEPTH + 1)}),
-    "nonlinear": Case(nonlinear, 4, {"rows": 1.5, "cols": 1.0}, num_sites=8192),
+    "small": Case(small, of_small, 4, TWO),
+    "everything": Case(everything, of_everything, 4, TWO),
+    "long": Case(long, of_long, LONG, (("rows", 1.25), ("cols", 1.0)), num_sites=1024),
+    "deep": Case(deep, of_deep, 3, tuple((f"hidden{k}", 1.0) for k in range(DEPTH + 1))),
+    "nonlinear": Case(nonlinear, of_small, 4, TWO, num_sites=8192),
 }
 TIER = dict.fromkeys(("everything", "long", "deep"), [pytest.mark.nightly])
 TIER["nonlinear"] = [pytest.mark.slow]
@@ -145,14 +172,16 @@ def rates(case: Case):
 def limits(case: Case, kind: str, adjoint=CausalAdjoint()) -> Callable:
     """p -> what the program observes, (steps, numbers), and how far it is from self-consistent."""
     theta = coordinates(optimizer(), rates(case))[:-1]
-    plan, _ = make_plan([Toy(case.function, jnp.asarray(P))], case.dims)
+    toy = Toy(case, jnp.asarray(P))
+    plan = make_plan([toy.program], toy.objects)
     interpreter = GaussianLimit()
     if kind == "sampled":
         interpreter = SampledLimit(case.num_sites, key=jax.random.key(0))
     prepared = interpreter.prepare(plan, case.num_steps)
 
     def value(p):
-        task = Task(Toy(case.function, p), case.dims, theta, interpreter=prepared)
+        given = Toy(case, p).program, Toy(case, p).objects, dict(case.dims), theta
+        task = Task(*given, interpreter=prepared)
         history = limit(task, solver=CausalSweep(), adjoint=adjoint)
         return history.seen["numbers"].reshape(case.num_steps, -1), residual(task, history)
 
@@ -161,10 +190,11 @@ def limits(case: Case, kind: str, adjoint=CausalAdjoint()) -> Callable:
 
 def network(case: Case, size: int) -> Callable:
     """(p, key) -> what the program observes in a finite network."""
-    sizes = tuple((space, round(size * ratio)) for space, ratio in case.dims.items())
+    sizes = tuple((space, round(size * ratio)) for space, ratio in case.dims)
 
     def value(p, key):
-        trainer = Trainer(Toy(case.function, p), optimizer, rates(case), sizes)
+        given = Toy(case, p).program, Toy(case, p).objects, optimizer, rates(case)
+        trainer = Trainer(*given, sizes)
         trained = trainer.train(trainer.start(key), key, jnp.asarray(case.num_steps))
         return trained.seen["numbers"].reshape(case.num_steps, -1)
 
@@ -253,14 +283,16 @@ def test_steps_of_a_walk_add_up(kind, adjoint):
     A variance of zero has the same derivative as any other.
     """
 
+    def objects(t, p):
+        variances = {"even": 1.0, "growing": p * (1 + t)}
+        return {k: Constant("a", v * jnp.eye(1), fresh=True) for k, v in variances.items()}
+
     def walk(ops, t, p):
-        x = ops.recall("x", "a", 1)
-        for name, variance in (("even", 1.0), ("growing", p * (1 + t))):
-            x = x + ops.constant(name, "a", variance * jnp.eye(1), fresh=True)
+        x = ops.recall("x", "a", 1) + ops["even"] + ops["growing"]
         ops.remember("x", x)
         ops.observe("numbers", ops.inner(x, x))
 
-    value = limits(Case(walk, 4, {"a": 1.0}), kind, adjoint)
+    value = limits(Case(walk, objects, 4, (("a", 1.0),)), kind, adjoint)
     growth = np.cumsum(1.0 + np.arange(4))
     run = jax.jit(lambda p: jax.jvp(lambda p: value(p)[0][:, 0], (p,), (jnp.ones_like(p),)))
     for p in (jnp.array(0.5), jnp.array(0.0)):
@@ -274,16 +306,20 @@ def test_a_fresh_matrix_forgets(kind):
     """A_t^T A_t of variance s_t: each step has its own Marchenko–Pastur moment, s_t^2 rho."""
     rho = 0.7
 
+    def objects(t, p):
+        A = Matrix("rows", "cols", p * jnp.sqrt(1.0 + t), fresh=True)
+        return {"A": A, "x": Constant("cols", jnp.eye(1))}
+
     def program(ops, t, p):
-        A = ops.matrix("A", "rows", "cols", sigma=p * jnp.sqrt(1.0 + t), fresh=True)
-        x = ops.constant("x", "cols", jnp.eye(1))
+        A, x = ops["A"], ops["x"]
         y = A.T @ (A @ x)
         last = ops.recall("y", "cols", 1)
         ops.remember("y", y)
         numbers = [ops.inner(x, y), ops.inner(y, y), ops.inner(last, y), ops.inner(last, last)]
         ops.observe("numbers", jnp.stack(numbers).ravel())
 
-    found, _ = jax.jit(limits(Case(program, 3, {"rows": rho, "cols": 1.0}), kind))(jnp.asarray(1.2))
+    case = Case(program, objects, 3, (("rows", rho), ("cols", 1.0)))
+    found, _ = jax.jit(limits(case, kind))(jnp.asarray(1.2))
     s = 1.2**2 * (1 + np.arange(3))
     square = s**2 * (rho + rho**2)
     before = np.concatenate([[0.0], s[:-1]])

@@ -8,7 +8,8 @@ import pytest
 import spectrax as sx
 from spectrax.empirical import top_eigenvalues
 from spectrax.program.field import Field
-from spectrax.program.finite import FiniteOps, Trainer
+from spectrax.program.finite import FiniteOps
+from spectrax.program.objects import Constant, Matrix, weight
 
 T, D = 8, 30
 
@@ -40,7 +41,7 @@ def test_finite_interpreter_is_dense_training(num_classes):
         momentum=0.6, weight_decay=0.02, num_classes=num_classes,
     )  # fmt: skip
     model, sizes = model.rounded(D)
-    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
+    trainer = model.trainer(sizes)
     key = jax.random.key(3)
     start = trainer.start(key)
     end = trainer.train(start, key, jnp.asarray(T))
@@ -54,7 +55,7 @@ def test_finite_interpreter_is_dense_training(num_classes):
 
 def test_stopping_on_the_way_changes_nothing():
     model, sizes = sx.DeepLinear(2, T, alpha=2.0, nu=1.0, eta=0.03, gamma0=2.0).rounded(D)
-    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
+    trainer = model.trainer(sizes)
     key = jax.random.key(0)
     at_once = trainer.train(trainer.start(key), key, jnp.asarray(T))
     stopped = trainer.train(trainer.start(key), key, jnp.asarray(3))
@@ -74,13 +75,14 @@ def test_top_eigenvalues_match_the_singular_values(shape):
 
 
 def operations(t=0, memory=None, **sizes):
-    return FiniteOps(sizes, jax.random.key(0), jnp.asarray(t), {}, memory)
+    objects = {"A": weight("rows", "cols")}
+    return FiniteOps(objects, sizes, jax.random.key(0), jnp.asarray(t), {}, memory)
 
 
 def test_gradients_of_one_matrix_add_up():
     """Also those of several fields each, where a forward field serves several backward ones."""
     ops, rng = operations(rows=5, cols=4), np.random.default_rng(0)
-    A = ops.weight("A", "rows", "cols", sigma=1.0)
+    A = ops["A"]
     g, h, weights = rng.normal(size=(6, 5)), rng.normal(size=(3, 4)), rng.normal(size=6)
     A.append(Field("rows", jnp.asarray(g)), Field("cols", jnp.asarray(h)), jnp.asarray(weights))
     expected = sum(
@@ -103,10 +105,9 @@ def test_fresh_objects_are_drawn_anew_at_every_step_and_others_are_not():
     sizes, key = {"rows": 5, "cols": 4}, jax.random.key(0)
 
     def draw(t, fresh):
-        ops = FiniteOps(sizes, key, jnp.asarray(t), {})
-        A = ops.matrix("A", "rows", "cols", fresh=fresh)
-        x = ops.constant("x", "cols", jnp.eye(2), fresh=fresh)
-        return (A.T @ (A @ x)).data
+        A, x = Matrix("rows", "cols", fresh=fresh), Constant("cols", jnp.eye(2), fresh=fresh)
+        ops = FiniteOps({"A": A, "x": x}, sizes, key, jnp.asarray(t), {})
+        return (ops["A"].T @ (ops["A"] @ ops["x"])).data
 
     np.testing.assert_array_equal(draw(3, True), draw(3, True))
     assert np.abs(draw(3, True) - draw(4, True)).min() > 0

@@ -9,11 +9,12 @@ import pytest
 
 from spectrax.program.causal import Task, sweep
 from spectrax.program.finite import FiniteOps
+from spectrax.program.objects import Constant, Matrix, Vector, weight
 
 
-def solve_program(program, dims, num_steps):
+def solve_program(program, objects, dims, num_steps):
     theta = jnp.eye(num_steps + 1)[:1].repeat(num_steps, 0)  # nothing trained
-    return sweep(Task(program, dims, theta))
+    return sweep(Task(program, lambda t: objects, dims, theta))
 
 
 def test_wishart_moments_are_those_of_marchenko_pastur():
@@ -21,14 +22,14 @@ def test_wishart_moments_are_those_of_marchenko_pastur():
     rho, sigma = 0.7, 1.3
 
     def program(ops, t):
-        A = ops.matrix("A", "rows", "cols", sigma=sigma)
-        x = ops.constant("x", "cols", jnp.eye(1))
+        A, x = ops["A"], ops["x"]
         y = A.T @ (A @ x)
         z = A.T @ (A @ y)
         ops.observe("moments", jnp.stack([ops.inner(x, y), ops.inner(x, z), ops.inner(y, z)]))
 
+    objects = {"A": Matrix("rows", "cols", sigma), "x": Constant("cols", jnp.eye(1))}
     dims = {"rows": 3 * rho, "cols": 3.0}  # only ratios count
-    found = solve_program(program, dims, 2).seen["moments"]
+    found = solve_program(program, objects, dims, 2).seen["moments"]
     # Marchenko–Pastur moments of variance sigma^2 / cols: Narayana polynomials in rho
     s = sigma**2
     exact = [s * rho, s**2 * (rho + rho**2), s**3 * (rho + 3 * rho**2 + rho**3)]
@@ -40,17 +41,17 @@ def test_products_of_square_matrices_have_fuss_catalan_moments():
     """<x, (P^T P)^2 x> for P = A B: Fuss–Catalan numbers 3, then 12 for (P^T P)^3."""
 
     def program(ops, t):
-        A, B = ops.matrix("A", "a", "b"), ops.matrix("B", "b", "c")
+        A, B, x = ops["A"], ops["B"], ops["x"]
 
         def square(v):
             return B.T @ (A.T @ (A @ (B @ v)))
 
-        x = ops.constant("x", "c", jnp.eye(1))
         y = square(x)
         z = square(y)
         ops.observe("moments", jnp.stack([ops.inner(x, y), ops.inner(y, y), ops.inner(y, z)]))
 
-    found = solve_program(program, {"a": 1.0, "b": 1.0, "c": 1.0}, 1).seen["moments"]
+    objects = {"A": Matrix("a", "b"), "B": Matrix("b", "c"), "x": Constant("c", jnp.eye(1))}
+    found = solve_program(program, objects, {"a": 1.0, "b": 1.0, "c": 1.0}, 1).seen["moments"]
     np.testing.assert_allclose(found[0, :, 0, 0], [1.0, 3.0, 12.0], rtol=1e-12)
 
 
@@ -62,20 +63,23 @@ def test_a_later_program_may_use_a_matrix_more_often():
     """
 
     def first(ops, t):
-        y = ops.matrix("A", "a", "b") @ ops.constant("x", "b", jnp.eye(1))
+        y = ops["A"] @ ops["x"]
         ops.observe("norm", ops.inner(y, y))
 
     def second(ops, t):
-        A = ops.matrix("A", "a", "b")
-        y = A @ ops.constant("x", "b", jnp.eye(1))
+        A = ops["A"]
+        y = A @ ops["x"]
         z = A @ (A.T @ y)
-        new = A @ (A.T @ (A @ ops.constant("a new one", "b", jnp.eye(1))))
+        new = A @ (A.T @ (A @ ops["a new one"]))
         pairs = [(y, y), (y, z), (z, z), (new, y), (new, new)]
         ops.observe("moments", jnp.stack([ops.inner(*pair) for pair in pairs]))
 
-    dims = {"a": 1.0, "b": 1.0}
-    task = Task(first, dims, jnp.eye(1, 2))
-    task = task.followed_by(second, jnp.eye(2, 3), sweep(task).tapes)
+    one = Constant("b", jnp.eye(1))
+    task = Task(
+        first, lambda t: {"A": Matrix("a", "b"), "x": one}, {"a": 1.0, "b": 1.0}, jnp.eye(1, 2)
+    )
+    more = lambda t: {"a new one": one}  # noqa: E731
+    task = task.followed_by(second, jnp.eye(2, 3), sweep(task).tapes, more)
     found = sweep(task)
     moments = found.seen["moments"][0, :, 0, 0]
     np.testing.assert_allclose(moments, [1.0, 2.0, 5.0, 0.0, 5.0], atol=1e-12)
@@ -87,16 +91,19 @@ def test_a_spike_lies_between_its_own_fields():
     """W meets x1, x2 and y1, y2 in each step and learns y2 x2' / cols, which rows see twice."""
 
     def program(ops, t):
-        W = ops.weight("W", "rows", "cols")
-        x = [ops.constant(name, "cols", jnp.eye(1)) for name in ("x1", "x2")]
-        y = [ops.constant(name, "rows", jnp.eye(1)) for name in ("y1", "y2")]
+        W, x, y = ops["W"], [ops["x1"], ops["x2"]], [ops["y1"], ops["y2"]]
         forward, backward = [W @ v for v in x], [W.T @ v for v in y]
         W.append(y[1], x[1])
         ops.observe("rows", jnp.block([[ops.inner(u, v) for v in forward] for u in y]))
         ops.observe("cols", jnp.block([[ops.inner(u, v) for v in backward] for u in x]))
 
+    def objects(t):
+        ends = {f"x{k}": Constant("cols", jnp.eye(1)) for k in (1, 2)}
+        ends |= {f"y{k}": Constant("rows", jnp.eye(1)) for k in (1, 2)}
+        return {"W": weight("rows", "cols"), **ends}
+
     coordinates = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.3, 0.0]])
-    seen = sweep(Task(program, {"rows": 2.0, "cols": 1.0}, coordinates)).seen
+    seen = sweep(Task(program, objects, {"rows": 2.0, "cols": 1.0}, coordinates)).seen
     spike = 0.3 * np.diag([0.0, 1.0])
     np.testing.assert_allclose(seen["rows"], [0 * spike, spike], atol=1e-12)
     np.testing.assert_allclose(seen["cols"], [0 * spike, 2 * spike], atol=1e-12)
@@ -107,22 +114,29 @@ def test_the_past_is_read_field_by_field():
 
     def program(ops, t):
         past = ops.history("x", "cols", 4)
-        x = ops.constant("c", "cols", jnp.eye(1)) + past.mix(jnp.ones((4, 1)))
+        x = ops["c"] + past.mix(jnp.ones((4, 1)))
         ops.remember("x", x)
         ops.observe("norms", jnp.append(ops.inner(past, past).diagonal(), ops.inner(x, x)))
 
-    found = solve_program(program, {"cols": 1.0}, 4).seen["norms"]
+    objects = {"c": Constant("cols", jnp.eye(1))}
+    found = solve_program(program, objects, {"cols": 1.0}, 4).seen["norms"]
     powers = 4.0 ** np.arange(4)
     np.testing.assert_allclose(found[:, :4], np.tril(np.ones((4, 4)), -1) * powers, rtol=1e-12)
     np.testing.assert_allclose(found[:, 4], powers, rtol=1e-12)
 
 
+def strange_objects(t):
+    return {
+        "W": weight("rows", "cols", 0.9),
+        "A": Matrix("rows", "rows"),
+        "w": Vector("rows", 2),
+        "x": Constant("cols", jnp.array([[1.0, 0.4], [0.4, 0.8]])),
+    }
+
+
 def strange_program(ops, t):
     """Two matrices, several calls a step, fields of size two and one, memory, and spikes."""
-    W = ops.weight("W", "rows", "cols", sigma=0.9)
-    A = ops.matrix("A", "rows", "rows")
-    w = ops.vector("w", "rows", 2)
-    x = ops.constant("x", "cols", jnp.array([[1.0, 0.4], [0.4, 0.8]]))
+    W, A, w, x = (ops[name] for name in ("W", "A", "w", "x"))
     g = w.value + 0.3 * (A @ w.value)
     h = 0.5 * (W.T @ g) + x
     last = ops.recall("last", "cols", 1)
@@ -151,7 +165,9 @@ def strange_sample(size, key):
     sizes = {"rows": round(1.5 * size), "cols": size}
     store, pairs, memory, out = {}, [], {}, []
     for t in range(4):
-        ops = FiniteOps(sizes, key, jnp.asarray(t), dict(store), dict(memory) or {"last": None})
+        ops = FiniteOps(
+            strange_objects(t), sizes, key, jnp.asarray(t), dict(store), memory or {"last": None}
+        )
         if t == 0:
             ops.memory = {"last": jnp.zeros((4, 1, size))}
             strange_program(ops, jnp.asarray(t))
@@ -173,7 +189,7 @@ def strange_sample(size, key):
 @pytest.mark.parametrize("size", [300, 600])
 def test_any_linear_program_is_the_limit_of_its_own_samples(size):
     """Finite-size: repeated calls, index mixing, memory and spikes, at two sizes."""
-    task = Task(strange_program, {"rows": 1.5, "cols": 1.0}, THETA)
+    task = Task(strange_program, strange_objects, {"rows": 1.5, "cols": 1.0}, THETA)
     theory = sweep(task).seen["numbers"]
     seeds = jax.random.split(jax.random.key(2), 12)
     samples = jnp.stack([strange_sample(size, seed) for seed in seeds])
@@ -187,18 +203,17 @@ def test_any_linear_program_is_the_limit_of_its_own_samples(size):
 
 def test_fields_of_different_spaces_do_not_mix():
     def program(ops, t):
-        A = ops.matrix("A", "rows", "cols")
-        x = ops.constant("x", "cols", jnp.eye(1))
-        (A @ x) + x
+        (ops["A"] @ ops["x"]) + ops["x"]
 
+    objects = {"A": Matrix("rows", "cols"), "x": Constant("cols", jnp.eye(1))}
     with pytest.raises(ValueError, match="Cannot add a field of space `rows`"):
-        solve_program(program, {"rows": 1.0, "cols": 1.0}, 1)
+        solve_program(program, objects, {"rows": 1.0, "cols": 1.0}, 1)
 
 
 def test_matrix_refuses_a_field_of_another_space():
     def program(ops, t):
-        A = ops.matrix("A", "rows", "cols")
-        A @ ops.constant("x", "rows", jnp.eye(1))
+        ops["A"] @ ops["x"]
 
+    objects = {"A": Matrix("rows", "cols"), "x": Constant("rows", jnp.eye(1))}
     with pytest.raises(ValueError, match="`A` takes fields of space `cols`, got `rows`"):
-        solve_program(program, {"rows": 1.0, "cols": 1.0}, 1)
+        solve_program(program, objects, {"rows": 1.0, "cols": 1.0}, 1)

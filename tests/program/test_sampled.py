@@ -50,13 +50,13 @@ def test_linear_programs_come_out_exactly(options):
 @pytest.mark.parametrize("signs", [False, True])
 def test_normals_have_exact_moments(signs):
     model = sx.WideNetwork(2, 4, **OPTIONS)
-    normals = standard_normals(model.task().plan(), 4, 256, (0, 1), signs)
+    normals = standard_normals(model.task().plan, 4, 256, (0, 1), signs)
     layers = {"hidden1": ("W0", "W1.backward"), "hidden2": ("W1.forward", "w")}
     for names in layers.values():
         z = np.concatenate([normals[name] for name in names])
         np.testing.assert_allclose(z.mean(1), 0, atol=1e-12)
         np.testing.assert_allclose(z @ z.T / 256, np.eye(len(z)), atol=1e-10)
-    other = standard_normals(model.task().plan(), 4, 256, (0, 2), signs)
+    other = standard_normals(model.task().plan, 4, 256, (0, 2), signs)
     assert not np.allclose(normals["w"], other["w"])
     third = (normals["W1.forward"] ** 3).mean(1)
     assert np.abs(third).max() < (1e-12 if signs else 1.0)
@@ -128,12 +128,12 @@ def test_bad_requests():
         limit(30, signs=True)
     with pytest.raises(ValueError, match="`key` of SampledLimit must be concrete"):
         jax.jit(lambda: sx.solve(model, interpreter=limit()).train_loss)()
-    assert memory(model.task().plan(), 4, 2000) > memory(model.task().plan(), 4, 1000) > 8000
+    assert memory(model.task().plan, 4, 2000) > memory(model.task().plan, 4, 1000) > 8000
 
 
 def test_memory_counts_every_number_of_a_site():
     """Normals, fields and their noises: what grows with the number of sites."""
-    plan = sx.WideNetwork(3, 2, **OPTIONS).task().plan()
+    plan = sx.WideNetwork(3, 2, **OPTIONS).task().plan
     sites = limit(128).prepare(plan, 2)
     held = jax.tree.leaves((sites.normals, jax.eval_shape(lambda: sites.blank(plan, 2))))
     of_one_site = sum(x.size for x in held if x.shape[-1] == 128) / 128

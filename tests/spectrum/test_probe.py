@@ -19,7 +19,6 @@ from spectrum.helpers import (
 )
 
 import spectrax as sx
-from spectrax.program.finite import Trainer
 
 LAWS = [sx.MarchenkoPastur(0.3), sx.MarchenkoPastur(1.0, 1.3), sx.MarchenkoPastur(2.5, 0.7)]
 ASYMMETRIC, SYMMETRIC = spikes_of(COUPLED[1]), tanh_symmetric()[0]
@@ -159,7 +158,7 @@ def test_derivatives_of_the_finite_probe_in_both_modes():
 def trained(model, size, num_seeds):
     """Both weights of trained finite networks, each with its forward fields."""
     model, sizes = model.rounded(size)
-    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
+    trainer = model.trainer(sizes)
 
     @jax.jit
     def train(key):

@@ -15,7 +15,7 @@ import optax
 import pytest
 
 import spectrax as sx
-from spectrax.program.finite import FiniteOps, Trainer
+from spectrax.program.finite import FiniteOps
 
 T, SIZE, KEY = 3, 8, jax.random.key(5)
 RNG = np.random.default_rng(3)
@@ -74,7 +74,7 @@ def start_and_end(trainer):
 def trained(model):
     """Weights before and after the training, and what was seen, by the program."""
     model, sizes = model.rounded(SIZE)
-    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
+    trainer = model.trainer(sizes)
     start, end = start_and_end(trainer)
     store = {name: np.asarray(x) for name, x in start.store.items()}
     return model, sizes, store, {name: np.asarray(x) for name, x in end.store.items()}, end.seen
@@ -110,7 +110,7 @@ def test_deep_linear_training_descends_the_loss(name):
 
     def data(t):
         """Raw inputs, and labels with noise."""
-        ops = FiniteOps(sizes, KEY, jnp.asarray(t), {})
+        ops = FiniteOps({}, sizes, KEY, jnp.asarray(t), {})
         given = store
         if online:
             X = ops._sample("X", (P, D), fresh=True) / np.sqrt(D)
@@ -209,7 +209,7 @@ def test_spikes_are_coupled_by_the_given_matrix():
         "G": lambda k, chi, y: chi[k] ** 2 + y[0],
     }
     model, sizes = sx.CoupledSpikeModel(T, K=K, aspect=1.5, **fields).rounded(SIZE)
-    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
+    trainer = model.trainer(sizes)
     start, end = start_and_end(trainer)
     W0, x, y = (np.asarray(start.store[name]) for name in ("W0", "x", "y"))
     e, f = [], []

@@ -63,7 +63,7 @@ def test_other_structures_have_other_plans():
     different = [linear(), linear(num_classes=2), linear(data="online"), wide(), wide(samples=2)]
     assert len({m.plan() for m in different}) == len(different)
     for model in (*same, *different, wide(activation="identity")):
-        assert model.plan() == model.task().plan()
+        assert model.plan() == model.task().plan
     assert wide(activation="identity").plan().linear and not wide().plan().linear
 
 

@@ -10,7 +10,6 @@ from oracles import deep_linear_kernels
 import spectrax as sx
 from spectrax.ensemble import _start
 from spectrax.finite_kernel import kernel_eigenvalues
-from spectrax.program.finite import Trainer
 
 DEPTH, T = 12, 3
 OPTIONS = {"alpha": 3.0, "nu": 1.5, "eta": 0.02, "gamma0": 3.0, "sigma": 0.9}
@@ -101,7 +100,7 @@ def test_the_tangent_kernel_has_the_gains_of_its_layers():
 
 def test_tangent_kernel_of_a_finite_network():
     model, sizes = sx.DeepLinear(DEPTH, T, **OPTIONS).rounded(6)
-    trainer = Trainer(model.program, model.transformation, model.rates(), tuple(sizes.items()))
+    trainer = model.trainer(sizes)
     key = jax.random.key(0)
     network = _start(trainer, key)
     W = [np.asarray(network.store[f"W{k}"]) for k in range(DEPTH)]

@@ -8,7 +8,6 @@ import pytest
 import spectrax as sx
 from spectrax.ensemble import _start, _train
 from spectrax.finite_kernel import kernel_top
-from spectrax.program.finite import Trainer
 from spectrax.transfer.stability import with_eta
 
 T, GROWTH = 60, 10
@@ -20,12 +19,7 @@ def build(options):
 
 
 def train(model, sizes, eta, key, stop=T):
-    trainer = Trainer(
-        with_eta(model, jnp.asarray(eta)).program,
-        model.transformation,
-        with_eta(model, jnp.asarray(eta)).rates(),
-        tuple(sizes.items()),
-    )
+    trainer = with_eta(model, jnp.asarray(eta)).trainer(sizes)
     return trainer, _train((trainer, key, jnp.asarray(stop)), _start(trainer, key))
 
 
