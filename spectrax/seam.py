@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from spectrax import _check, _show
+from spectrax import _show
+from spectrax import check as _check
 from spectrax._batches import over_batches
 
 Numbers = ArrayLike | Sequence

@@ -29,7 +29,8 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from spectrax import _check, _kind
+from spectrax import _kind
+from spectrax import check as _check
 from spectrax._memory import available_memory
 from spectrax.program.normals import standard_normals
 from spectrax.program.plan import Plan, Record, Variances

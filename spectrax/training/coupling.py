@@ -8,7 +8,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from spectrax import _check
+from spectrax import check as _check
 from spectrax.program.finite import Network
 from spectrax.training.base import AbstractDMFT
 

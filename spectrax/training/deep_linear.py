@@ -8,11 +8,12 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from spectrax import _check, _kind
+from spectrax import _kind
+from spectrax import check as _check
+from spectrax.parameterization import Parameterization, mup
 from spectrax.program.coordinates import check_linear, heavy_ball
 from spectrax.program.field import Field
 from spectrax.training.base import AbstractDMFT
-from spectrax.transfer.parameterization import Parameterization, mup
 
 
 class DeepLinear(AbstractDMFT):

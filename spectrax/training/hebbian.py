@@ -8,9 +8,9 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from spectrax import _check
-from spectrax.training.activations import activation_function, is_smooth
+from spectrax import check as _check
 from spectrax.training.base import AbstractDMFT
+from spectrax.training.functions import activation_function, is_smooth
 
 
 class AntiHebbian(AbstractDMFT):

@@ -10,13 +10,12 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from spectrax import _check
+from spectrax import check as _check
 from spectrax.program.coordinates import heavy_ball
 from spectrax.program.sampled import ROUNDING
 from spectrax.program.sampled_ops import gram_schmidt
-from spectrax.training.activations import activation_function, is_smooth
 from spectrax.training.base import AbstractDMFT
-from spectrax.training.losses import LOSSES, as_loss
+from spectrax.training.functions import LOSSES, activation_function, as_loss, is_smooth
 
 
 class WideNetwork(AbstractDMFT):
