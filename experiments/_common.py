@@ -20,10 +20,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np  # noqa: E402
 
 import spectrax as sx  # noqa: E402
-from spectrax import plotting  # noqa: E402
-from spectrax.cli import files  # noqa: E402
-from spectrax.cli.report import LayerReport, layer_report  # noqa: E402
-from spectrax.comparison import deviation_row, deviation_table  # noqa: E402
+from spectrax import plotting, records  # noqa: E402
+from spectrax.simulation.comparison import deviation_row, deviation_table  # noqa: E402
+from spectrax.spectrum.trajectory.layer import LayerReport, layer_report  # noqa: E402
 
 
 def arguments(doc: str) -> argparse.Namespace:
@@ -35,7 +34,7 @@ def arguments(doc: str) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny networks: does it run at all?")
     parser.add_argument("--seed", type=int, default=0, help="of all networks (%(default)s)")
     args = parser.parse_args()
-    files.require_folder(parser, args.out)
+    records.require_folder(parser, args.out)
     args.started = time.perf_counter()
     sx.enable_x64()
     return args
@@ -124,6 +123,6 @@ def finish(args, name: str, figure, arrays: dict, verdict: Verdict, parameters: 
         "seconds": round(time.perf_counter() - args.started, 1),
     }
     with plotting.style():  # its resolution
-        paths = files.write(args.out, name, figure, arrays, record)
+        paths = records.write(args.out, name, figure, arrays, record)
     print(verdict)
     print("written:", *paths, sep="\n  ")

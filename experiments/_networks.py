@@ -27,8 +27,7 @@ import numpy as np  # noqa: E402
 import spectrax as sx  # noqa: E402
 from models.roles import hidden_kernels  # noqa: E402
 from models.training import log_spaced, train  # noqa: E402
-from spectrax import plotting  # noqa: E402
-from spectrax.cli import files  # noqa: E402
+from spectrax import plotting, records  # noqa: E402
 from spectrax.empirical.measure import FINITE, MISFIT  # noqa: E402
 
 
@@ -48,7 +47,7 @@ def arguments(doc: str) -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of the first of the networks (%(default)s)")
     args = parser.parse_args()
     args.started = time.perf_counter()
-    files.require_folder(parser, args.out)
+    records.require_folder(parser, args.out)
     if args.preset == "paper" and not args.synthetic and args.data is None:
         parser.error("the paper preset needs --data FOLDER, or --synthetic to try it on noise")
     return args
@@ -131,7 +130,7 @@ def measured(
         snapshots=log_spaced(1, num_steps, max(2, settings["snapshots"])),
         folder=training_folder(args, name, dials),
         save_every=max(1, num_steps // 10),
-        parameters=json.loads(files.to_json(settings | dials)),
+        parameters=json.loads(records.to_json(settings | dials)),
     )
     kernels = list(hidden_kernels(model)) if kernels is None else kernels
     label = ", ".join(f"{key} {value:g}" for key, value in dials.items())
@@ -276,7 +275,7 @@ def finish(
         "seconds": round(time.perf_counter() - args.started, 1),
     }
     with plotting.style():  # its resolution
-        paths = files.write(args.out, name, figure, arrays, record)
+        paths = records.write(args.out, name, figure, arrays, record)
     print(*claims, sep="\n")
     print("written:", *paths, sep="\n  ")
 

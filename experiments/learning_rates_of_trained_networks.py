@@ -18,8 +18,7 @@ from models import data
 from models.dense import Dense
 from models.loss import cross_entropy
 from models.optimizer import optimizer
-from spectrax import plotting
-from spectrax.cli import files
+from spectrax import plotting, records
 
 NAME = "learning_rates_of_trained_networks"
 PARAMETERIZATIONS = {"standard": "standard parameterization", "mup": "µP"}
@@ -170,7 +169,7 @@ def main() -> None:
     for name, gaps in found.items():
         arrays |= {f"{name}_optimal_lr": gaps.optimal_lr, f"{name}_optimal_loss": gaps.optimal_loss}
     with plotting.style():
-        paths = files.write(args.out, NAME, draw(settings, losses, found), arrays, record)
+        paths = records.write(args.out, NAME, draw(settings, losses, found), arrays, record)
     for name, gaps in found.items():
         print(f"{PARAMETERIZATIONS[name]}\n{gaps}\n")
     print("written:", *paths, sep="\n  ")

@@ -18,7 +18,7 @@ import numpy as np
 
 import spectrax as sx
 from spectrax import plotting
-from spectrax.spectrum.cumulative import cumulative
+from spectrax.spectrum.laws.cumulative import cumulative
 
 BASE = {"nu": 2.0, "omega": 1.0, "kappa0": 1.0}
 FULL = {

@@ -6,7 +6,7 @@ from flax import nnx
 
 from models.layers import conv, linear
 from models.scaling import Scaling
-from spectrax import _check
+from spectrax import check
 
 
 class ResidualBlock(nnx.Module):
@@ -72,7 +72,7 @@ class CNN(nnx.Module):
         sizes = {"width": width, "num_blocks": num_blocks, "num_classes": num_classes}
         sizes |= {"base_width": base_width, "base_blocks": base_blocks, "in_channels": in_channels}
         for name, value in sizes.items():
-            _check.integer(name, value, 1)
+            check.integer(name, value, 1)
         scaling = Scaling(width / base_width, num_blocks / base_blocks, gamma0, parameterization)
         self.scaling = scaling
         self.input = conv(

@@ -219,9 +219,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="%(default)s")
     args = parser.parse_args(argv)
     os.environ.setdefault("MPLBACKEND", "Agg")
-    from spectrax.cli import files
+    from spectrax import records
 
-    files.require_folder(parser, args.out)
+    records.require_folder(parser, args.out)
 
     options = {"num_steps": args.steps, "num_seeds": args.seeds, "seed": args.seed}
     options["widths"] = args.widths and tuple(args.widths)
@@ -236,7 +236,7 @@ def main(argv: list[str] | None = None) -> None:
     record |= {"slopes": rows, "verdict": line}
     record["weight_slopes"] = {key: found[key].weight_slopes for key in found}
     name = f"coordinate_check_{args.model}"
-    paths = files.write(args.out, name, draw(found), arrays, record)
+    paths = records.write(args.out, name, draw(found), arrays, record)
     print(f"{'layer':<32}{'µP':>8}{'± s.e.':>8}{'standard':>10}{'± s.e.':>8}")
     for row in rows:
         layer, *values = row.values()

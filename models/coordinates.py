@@ -20,7 +20,7 @@ import optax
 from flax import nnx
 
 from models.roles import roles
-from spectrax import _check
+from spectrax import check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +115,8 @@ def coordinate_check(
     """
     if len(widths) < 2:
         raise ValueError(f"Argument `widths` must hold at least two, got {len(widths)}.")
-    _check.integer("num_steps", num_steps, 1)
-    keys = jax.random.split(key, _check.integer("num_seeds", num_seeds, 1))
+    check.integer("num_steps", num_steps, 1)
+    keys = jax.random.split(key, check.integer("num_seeds", num_seeds, 1))
     found = []
     for width in widths:
         rows = _changes(build, width, transformation, loss, inputs, targets, num_steps, keys)

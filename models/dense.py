@@ -5,7 +5,7 @@ from flax import nnx
 
 from models.layers import linear
 from models.scaling import Scaling
-from spectrax import _check
+from spectrax import check
 
 
 class Dense(nnx.Module):
@@ -54,7 +54,7 @@ class Dense(nnx.Module):
     ):
         sizes = {"width": width, "depth": depth, "inputs": inputs, "outputs": outputs}
         for name, value in (sizes | {"base_width": base_width}).items():
-            _check.integer(name, value, 1)
+            check.integer(name, value, 1)
         scaling = Scaling(width / base_width, 1.0, gamma0, parameterization)
         self.scaling = scaling
         self.input = linear(inputs, width, "input", scaling, sigma=sigma, rngs=rngs)

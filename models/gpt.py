@@ -7,7 +7,7 @@ from flax import nnx
 from models.layers import PARAM, linear, rms_norm
 from models.roles import tag
 from models.scaling import Scaling
-from spectrax import _check
+from spectrax import check
 
 PAPER_SIZES = ((128, 4, 4), (512, 8, 8), (1024, 16, 16), (1280, 20, 16), (2048, 16, 16))
 
@@ -159,7 +159,7 @@ class GPT(nnx.Module):
         sizes = {"d_model": d_model, "num_heads": num_heads, "num_layers": num_layers}
         sizes |= {"vocab_size": vocab_size, "base_width": base_width, "base_layers": base_layers}
         for name, value in (sizes | {"base_head_size": base_head_size}).items():
-            _check.integer(name, value, 1)
+            check.integer(name, value, 1)
         if d_model % (2 * num_heads):
             raise ValueError(
                 f"Argument `num_heads` must split d_model {d_model} into heads of even size, "

@@ -9,9 +9,9 @@ import numpy as np
 import optax
 from flax import nnx
 
-from spectrax import _check
+from spectrax import check
 from spectrax.program.coordinates import heavy_ball
-from spectrax.training.activations import activation_function
+from spectrax.training.functions import activation_function
 
 
 class MLP(nnx.Module):
@@ -53,9 +53,9 @@ class MLP(nnx.Module):
         dtype=jnp.float32,
     ):
         for name, value in {"depth": depth, "width": width, "inputs": inputs}.items():
-            _check.integer(name, value, 1)
-        _check.integer("outputs", outputs, 1)
-        _check.positive("sigma", sigma)
+            check.integer(name, value, 1)
+        check.integer("outputs", outputs, 1)
+        check.positive("sigma", sigma)
         activation_function(activation)  # whether there is one of that name
         shapes = [(width, inputs), *[(width, width)] * (depth - 1), (outputs, width)]
         keys = jax.random.split(key, len(shapes))
@@ -124,19 +124,19 @@ def wide_mlp(
 
     Source: theory page, section 4.
     """
-    _check.integer("width", width, 1)
+    check.integer("width", width, 1)
     network = MLP(
         depth,
         width,
         inputs=inputs,
         outputs=outputs,
-        multiplier=1 / (_check.positive("gamma0", gamma0) * width),
+        multiplier=1 / (check.positive("gamma0", gamma0) * width),
         sigma=sigma,
         activation=activation,
         key=key,
         dtype=dtype,
     )
-    rates = np.asarray(_check.nonnegative("eta", eta), np.float64) * gamma0**2 * width
+    rates = np.asarray(check.nonnegative("eta", eta), np.float64) * gamma0**2 * width
     return network, gradient_descent(rates, momentum, weight_decay)
 
 
@@ -159,8 +159,8 @@ def gradient_descent(
         An Optax transformation; for equal arguments the same object.
     """
     plain = tuple(np.ravel(rates).tolist())
-    _check.between("momentum", momentum, 0, 1)
-    _check.between("weight_decay", weight_decay, 0, 1)
+    check.between("momentum", momentum, 0, 1)
+    check.between("weight_decay", weight_decay, 0, 1)
     return _descent(plain, np.ndim(rates) == 0, float(momentum), float(weight_decay), optimizer)
 
 

@@ -8,7 +8,7 @@ from flax import nnx
 
 from models.roles import Role, path_of, roles
 from models.scaling import OPTIMIZERS, Scaling
-from spectrax import _check
+from spectrax import check
 
 DECAYED = ("hidden", "output")
 SCHEDULES = ("constant", "cosine")
@@ -62,12 +62,12 @@ def optimizer(
         >>> tx = optimizer(model, model.scaling, learning_rate=0.1, num_steps=100)
         >>> state = nnx.Optimizer(model, tx, wrt=nnx.Param)
     """
-    _check.one_of("name", name, OPTIMIZERS)
-    _check.positive("learning_rate", learning_rate)
-    _check.nonnegative("weight_decay", weight_decay)
-    _check.one_of("schedule", schedule, SCHEDULES)
-    num_steps = _check.integer("num_steps", num_steps, 1)
-    warmup = _check.integer("warmup", warmup, 0, num_steps - 1)
+    check.one_of("name", name, OPTIMIZERS)
+    check.positive("learning_rate", learning_rate)
+    check.nonnegative("weight_decay", weight_decay)
+    check.one_of("schedule", schedule, SCHEDULES)
+    num_steps = check.integer("num_steps", num_steps, 1)
+    warmup = check.integer("warmup", warmup, 0, num_steps - 1)
     peak, decay, inertia, eps = map(float, (learning_rate, weight_decay, momentum, epsilon))
     groups = _groups(
         scaling,
@@ -78,7 +78,7 @@ def optimizer(
     )
     if clip is None:
         return groups
-    return _clipped(groups, float(_check.positive("clip", clip)) / scaling.gamma0)
+    return _clipped(groups, float(check.positive("clip", clip)) / scaling.gamma0)
 
 
 @functools.lru_cache

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from models.saving import LOSSES, snapshot_path, write_arrays
-from spectrax import _check
+from spectrax import check
 from spectrax.checkpoints import open_checkpoint
 
 
@@ -82,7 +82,7 @@ def log_spaced(first: int, last: int, count: int) -> tuple[int, ...]:
         >>> log_spaced(1, 1000, 7)
         (1, 3, 10, 32, 100, 316, 1000)
     """
-    first = _check.integer("first", first, 1)
-    last = _check.integer("last", last, first)
-    count = _check.integer("count", count, 2)
+    first = check.integer("first", first, 1)
+    last = check.integer("last", last, first)
+    count = check.integer("count", count, 2)
     return tuple(int(x) for x in np.unique(np.rint(np.geomspace(first, last, count))))

@@ -6,7 +6,7 @@ from flax import nnx
 
 from models.layers import conv, group_norm, linear
 from models.scaling import Scaling
-from spectrax import _check
+from spectrax import check
 
 STAGES = (1, 2, 4, 8)  # channels over the width, two blocks each
 
@@ -94,7 +94,7 @@ class ResNet18(nnx.Module):
     ):
         sizes = {"width": width, "num_classes": num_classes, "in_channels": in_channels}
         for name, value in (sizes | {"groups": groups, "base_width": base_width}).items():
-            _check.integer(name, value, 1)
+            check.integer(name, value, 1)
         if width % groups:
             raise ValueError(f"Argument `groups` must divide the width {width}, got {groups}.")
         scaling = Scaling(width / base_width, 1.0, gamma0, parameterization)

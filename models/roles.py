@@ -6,7 +6,7 @@ import jax
 from flax import nnx
 
 from models.scaling import ROLES
-from spectrax import _check
+from spectrax import check
 
 Path = tuple[str | int, ...]
 
@@ -32,7 +32,7 @@ def tag(role: str, *, branch: bool = False) -> dict:
     Returns:
         The metadata.
     """
-    return {"role": Role(_check.one_of("role", role, ROLES), branch)}
+    return {"role": Role(check.one_of("role", role, ROLES), branch)}
 
 
 def roles(model: nnx.Module) -> dict[Path, Role]:

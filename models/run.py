@@ -15,8 +15,8 @@ from tqdm import tqdm
 from models import saving
 from models.record import Record
 from models.step import How, State, fingerprint, loss_of, place, update
-from spectrax import _check
-from spectrax.cli.files import versions
+from spectrax import check
+from spectrax.records import versions
 
 FIRST_LOSS = 0.02  # relative: what rounding in half precision does to a mean over samples
 
@@ -35,11 +35,11 @@ class Settings:
 
     def __post_init__(self):
         for name in ("num_steps", "batch_size", "accumulate", "evaluation_size"):
-            _check.integer(name, getattr(self, name), 1)
+            check.integer(name, getattr(self, name), 1)
         if self.evaluate_every is not None:
-            _check.integer("evaluate_every", self.evaluate_every, 1)
+            check.integer("evaluate_every", self.evaluate_every, 1)
         for step in self.snapshots:
-            _check.integer("snapshots", step, 0, self.num_steps)
+            check.integer("snapshots", step, 0, self.num_steps)
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"Argument `accumulate` must divide batch_size = {self.batch_size}, "

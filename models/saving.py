@@ -17,8 +17,7 @@ from flax.serialization import msgpack_restore, msgpack_serialize
 from spectrax.checkpoints import CheckpointError
 from spectrax.checkpoints.base import reading
 from spectrax.checkpoints.opening import number_of
-from spectrax.cli.delivery import replacing
-from spectrax.cli.files import plain, write_record
+from spectrax.records import plain, replacing, write_record
 
 SIDECAR, LOSSES = "training.json", "losses.npz"
 ALIKE = 1e-3  # of the norm: beyond roundings of other versions and devices

@@ -31,7 +31,7 @@ Standard parameterization is the same with m = d = 1 whatever the sizes; γ₀ k
 
 import dataclasses
 
-from spectrax import _check
+from spectrax import check
 
 ROLES = ("input", "vector", "hidden", "output")
 OPTIMIZERS = ("sgd", "adam")
@@ -63,8 +63,8 @@ class Scaling:
 
     def __post_init__(self):
         for name in ("width", "depth", "gamma0"):
-            _check.positive(name, getattr(self, name))
-        _check.one_of("parameterization", self.parameterization, ("mup", "standard"))
+            check.positive(name, getattr(self, name))
+        check.one_of("parameterization", self.parameterization, ("mup", "standard"))
 
     @property
     def _width(self) -> float:
@@ -81,18 +81,18 @@ class Scaling:
 
     def initial(self, role: str) -> float:
         """Factor of the initial standard deviation."""
-        _check.one_of("role", role, ROLES)
+        check.one_of("role", role, ROLES)
         return self._width**0.5 if role == "output" else 1.0
 
     def forward(self, role: str) -> float:
         """Factor of what the layer computes."""
-        _check.one_of("role", role, ROLES)
+        check.one_of("role", role, ROLES)
         return 1.0 / (self._width * self.gamma0) if role == "output" else 1.0
 
     def rate(self, role: str, optimizer: str, *, branch: bool = False) -> float:
         """Factor of the learning rate; branch: the parameter lies in a residual branch."""
-        _check.one_of("role", role, ROLES)
-        if _check.one_of("optimizer", optimizer, OPTIMIZERS) == "adam":
+        check.one_of("role", role, ROLES)
+        if check.one_of("optimizer", optimizer, OPTIMIZERS) == "adam":
             return self.gamma0 / (self._width if role == "hidden" else 1.0)
         depth = self._depth if branch else 1.0
         return self.gamma0**2 * depth * (1.0 if role == "hidden" else self._width)

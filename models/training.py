@@ -16,7 +16,7 @@ from models.record import Record as Record
 from models.record import log_spaced as log_spaced
 from models.run import Run, Settings
 from models.step import start
-from spectrax import _check
+from spectrax import check
 
 
 def train(
@@ -109,7 +109,7 @@ def train(
     )
     if save_every is not None and folder is None:
         raise ValueError(f"Argument `save_every` needs a folder, got {save_every} without one.")
-    save_every = num_steps if save_every is None else _check.integer("save_every", save_every, 1)
+    save_every = num_steps if save_every is None else check.integer("save_every", save_every, 1)
     folder = None if folder is None else pathlib.Path(folder)
     run = Run(settings, data, *start(model, transformation, loss), folder)
     with contextlib.nullcontext() if folder is None else held(folder):

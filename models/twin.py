@@ -12,7 +12,7 @@ import optax
 import spectrax as sx
 from models.loss import squared_error
 from models.mlp import MLP, gradient_descent, wide_mlp
-from spectrax.training.losses import LOSSES
+from spectrax.training.functions import LOSSES
 
 
 def loss_of_theory(model: sx.WideNetwork | sx.DeepLinear) -> Callable:

@@ -5,19 +5,20 @@ import importlib.util
 import pkgutil
 from typing import TYPE_CHECKING
 
+from spectrax._version import __version__ as __version__
+
 if TYPE_CHECKING:  # what `__getattr__` below finds, for editors and type checkers
+    from spectrax import check as check
     from spectrax import checkpoints as checkpoints
     from spectrax import cli as cli
-    from spectrax import comparison as comparison
-    from spectrax import continuous as continuous
     from spectrax import empirical as empirical
-    from spectrax import ensemble as ensemble
-    from spectrax import finite_kernel as finite_kernel
+    from spectrax import parameterization as parameterization
     from spectrax import plotting as plotting
     from spectrax import precision as precision
     from spectrax import program as program
+    from spectrax import records as records
     from spectrax import seam as seam
-    from spectrax import solution as solution
+    from spectrax import simulation as simulation
     from spectrax import spectrum as spectrum
     from spectrax import training as training
     from spectrax import transfer as transfer
@@ -38,6 +39,3 @@ else:  # hidden from them: a name that does not exist is an error there too
         modules = (info.name for info in pkgutil.iter_modules(__spec__.submodule_search_locations))
         names = {*modules, *vars(importlib.import_module("spectrax._api"))}
         return ["__version__", *sorted(name for name in names if not name.startswith("_"))]
-
-
-__version__ = "0.1.0"

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spectrax._check import named
+from spectrax.check import named
 
 
 def provides(name: str, value, wanted: str, *attributes: str, without: tuple[str, ...] = ()):

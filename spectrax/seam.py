@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from spectrax import _check, _show
+from spectrax import _show, check
 from spectrax._batches import over_batches
 
 Numbers = ArrayLike | Sequence
@@ -53,11 +53,11 @@ class CoupledSpikes(eqx.Module):
         aspect: ArrayLike,
         sigma: ArrayLike,
     ):
-        self.Ce, self.Cf = _check.number("Ce", Ce), _check.number("Cf", Cf)
-        self.Re, self.Rf = _check.number("Re", Re), _check.number("Rf", Rf)
-        self.K = _check.number("K", K)
-        self.aspect = _check.number("aspect", aspect)
-        self.sigma = _check.number("sigma", sigma)
+        self.Ce, self.Cf = check.number("Ce", Ce), check.number("Cf", Cf)
+        self.Re, self.Rf = check.number("Re", Re), check.number("Rf", Rf)
+        self.K = check.number("K", K)
+        self.aspect = check.number("aspect", aspect)
+        self.sigma = check.number("sigma", sigma)
 
     def __check_init__(self):
         p, q = jnp.shape(self.K)[-2:]
@@ -101,9 +101,9 @@ class SymmetricSpikes(eqx.Module):
     __repr__ = _show.table
 
     def __init__(self, C: Numbers, R: Numbers, K: Numbers, sigma: ArrayLike = 1.0):
-        self.C, self.R = _check.number("C", C), _check.number("R", R)
-        self.K = _check.number("K", K)
-        self.sigma = _check.number("sigma", sigma)
+        self.C, self.R = check.number("C", C), check.number("R", R)
+        self.K = check.number("K", K)
+        self.sigma = check.number("sigma", sigma)
 
     def __check_init__(self):
         shape = jnp.shape(self.K)
@@ -147,8 +147,8 @@ class TrainedWeights(eqx.Module):
     Re: Float[Array, "q p"]
     Rf: Float[Array, "p q"]
     coordinates: Float[Array, "t1 t1"]
-    aspect: Float[Array, ""] = eqx.field(converter=_check.array)
-    sigma: Float[Array, ""] = eqx.field(converter=_check.array)
+    aspect: Float[Array, ""] = eqx.field(converter=check.array)
+    sigma: Float[Array, ""] = eqx.field(converter=check.array)
     coupling: Float[Array, "t f e"] | None = None
 
     __repr__ = _show.table
@@ -217,8 +217,8 @@ class CoupledWeights(eqx.Module):
     Re: Float[Array, "n n"]
     Rf: Float[Array, "n n"]
     K: Float[Array, "n n"]
-    aspect: Float[Array, ""] = eqx.field(converter=_check.array)
-    sigma: Float[Array, ""] = eqx.field(converter=_check.array)
+    aspect: Float[Array, ""] = eqx.field(converter=check.array)
+    sigma: Float[Array, ""] = eqx.field(converter=check.array)
 
     __repr__ = _show.table
 
@@ -264,8 +264,8 @@ class SymmetricWeights(eqx.Module):
     C: Float[Array, "n n"]
     R: Float[Array, "n n"]
     coordinates: Float[Array, "t1 t1"]
-    sigma: Float[Array, ""] = eqx.field(converter=_check.array)
-    time_unit: Float[Array, ""] = eqx.field(converter=_check.array, default=1.0)
+    sigma: Float[Array, ""] = eqx.field(converter=check.array)
+    time_unit: Float[Array, ""] = eqx.field(converter=check.array, default=1.0)
 
     __repr__ = _show.table
 

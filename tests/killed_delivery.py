@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-from spectrax.cli.delivery import READY, WRITING, delivery, finish
+from spectrax._delivery import READY, WRITING, delivery, finish
 
 NAMES = ("a.png", "a.pdf", "a.npz", "b.png", "b.pdf", "a.json")
 SIZE = 5_000

@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 
+from spectrax.parameterization import Parameterization
 from spectrax.transfer import report
-from spectrax.transfer.parameterization import Parameterization
-from spectrax.transfer.search import Fit
+from spectrax.transfer.exponents import Fit
 
 LIMIT, WORSE = 0.5, 0.25  # loss at infinite width, and what one unit of 1/width adds
 # best rate at each width; both settle like 1/width, but the second is far from its limit

@@ -88,9 +88,9 @@ sx.solve(2)
 sx.AntiHebbian(5, dt="a", mu=0.0, kappa=1.0)
 """
 SEEN = [
-    "spectrax.spectrum.outlier.Outliers",
+    "spectrax.spectrum.spikes.outliers.Outliers",
     *["jax._src.basearray.Array"] * 3,
-    "spectrax.spectrum.outlier.Outliers",
+    "spectrax.spectrum.spikes.outliers.Outliers",
     "tuple[jax._src.basearray.Array, jax._src.basearray.Array]",
 ]
 ERRORS = [

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import spectrax as sx
-from spectrax.spectrum.compress import compress
-from spectrax.spectrum.determinant import determinant_outliers, response_matrix
+from spectrax.spectrum.spikes.determinant import determinant_outliers, response_matrix
+from spectrax.spectrum.trajectory.compress import compress
 
 T, RATES = 4, (0.1, 0.15, 0.4)
 

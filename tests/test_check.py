@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import spectrax as sx
-from spectrax._check import named
+from spectrax.check import named
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def test_unknown_figure_is_one_sentence(capsys, checkout):
 
 
 def test_json_has_no_infinity_and_no_array():
-    from spectrax.cli.files import to_json
+    from spectrax.records import to_json
 
     value = {"a": np.array([1.0, np.inf]), "b": (math.nan, np.float64(2.0), np.bool_(True))}
     assert strict(to_json(value)) == {"a": [1.0, None], "b": [None, 2.0, True]}

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 import spectrax as sx
 from spectrax.seam import CoupledSpikes
-from spectrax.spectrum.coupled import transpose
+from spectrax.spectrum.spikes.transfer_matrix import transpose
 
 L, T, C = 2, 4, 2
 

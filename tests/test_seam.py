@@ -7,7 +7,7 @@ import pytest
 
 import spectrax as sx
 from spectrax.seam import CoupledSpikes, CoupledWeights, SymmetricSpikes, TrainedWeights
-from spectrax.spectrum.compress import compress
+from spectrax.spectrum.trajectory.compress import compress
 
 
 @pytest.mark.parametrize("name", ["Ce", "Cf", "Re", "Rf"])

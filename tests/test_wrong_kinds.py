@@ -41,14 +41,14 @@ def test_right_kinds_pass():
     import jax.numpy as jnp
     import numpy as np
 
-    from spectrax import _check, _kind
+    from spectrax import _kind, check
 
     for value in (1, 1.0, np.float32(2), np.array([1, 2]), jnp.ones(3, jnp.bfloat16), [1.0, 2]):
-        assert _check.positive("x", value) is value
-    assert jax.jit(lambda x: _check.number("x", _check.positive("x", x)))(-1.0) == -1.0
-    assert jax.jit(lambda t: _check.step(t, 3))(9) == 9
+        assert check.positive("x", value) is value
+    assert jax.jit(lambda x: check.number("x", check.positive("x", x)))(-1.0) == -1.0
+    assert jax.jit(lambda t: check.step(t, 3))(9) == 9
     for step in (2, np.int64(2), jnp.asarray(2)):
-        assert _check.step(step, 3) == 2
+        assert check.step(step, 3) == 2
     for key in (jax.random.key(0), jax.random.PRNGKey(0)):
         assert _kind.key(key) is key
     with pytest.raises(ValueError, match="one random key"):

@@ -17,8 +17,8 @@ if str(ROOT) not in sys.path:  # without installation, the checkout's own packag
 import numpy as np  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
+from spectrax import records  # noqa: E402
 from spectrax.checkpoints import open_checkpoint  # noqa: E402
-from spectrax.cli import files  # noqa: E402
 from spectrax.empirical import measure_spectrum  # noqa: E402
 
 FULL = {"shapes": ((100, 100), (300, 300), (400, 100), (100, 400)), "draws": 100}
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=pathlib.Path, help="measure its layers as well")
     args = parser.parse_args()
     settings = QUICK if args.quick else FULL
-    files.require_folder(parser, args.out)
+    records.require_folder(parser, args.out)
     with tqdm(desc="matrices", disable=None) as bar:
         record = {
             "benchmark": "controls",
@@ -141,11 +141,11 @@ def main() -> None:
             "false": false_positives(settings, bar),
             "found": detections(settings, bar),
             "layers": [] if args.checkpoint is None else layers(args.checkpoint, bar),
-            "versions": files.versions(),
+            "versions": records.versions(),
         }
     record["ratio"] = record["found"][0]["with"][-1]  # plain noise, the largest spike: one
     path = args.out / "benchmark_controls.json"
-    files.write_record(path, record)
+    records.write_record(path, record)
     print("| noise | called structure, no controls | with controls | restructured |")
     for row in record["false"]:
         numbers = (100 * row[key] for key in ("without", "with", "restructured"))

@@ -31,7 +31,7 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
 import spectrax as sx  # noqa: E402
-from spectrax.cli import files  # noqa: E402
+from spectrax import records  # noqa: E402
 
 FULL = {
     "numbers": {"nu": 1.0, "omega": 1.0, "kappa": 1.0, "sigma": 1.0},
@@ -165,7 +165,7 @@ def failures(settings: dict) -> dict:
 def one(name: str, path: str, settings: dict) -> None:
     """Print what one measurement says; its density or singular values go to a file."""
     if name == "failures":
-        print(files.to_json(failures(settings)).replace("\n", " "))
+        print(records.to_json(failures(settings)).replace("\n", " "))
         return
     if name in SAMPLES:
         record, values = measure_samples(name, settings)
@@ -265,7 +265,7 @@ def main() -> None:
         sx.enable_x64()
         one(*args.one, settings)
         return
-    files.require_folder(parser, args.out)
+    records.require_folder(parser, args.out)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     rows = summary([turn(args.quick) for _ in range(settings["turns"])], settings)
     scaling = [child(name, args.quick)[0] for name in settings["scaling"]]
@@ -280,10 +280,10 @@ def main() -> None:
         "failures": child("failures", args.quick)[0],
         "scaling": scaling,
         "ratio": rows["eigvalsh"]["over_closed"][0],
-        "versions": files.versions(),
+        "versions": records.versions(),
     }
     path = args.out / "benchmark_outputs.json"
-    files.write_record(path, record)
+    records.write_record(path, record)
     show(record)
     print("written:", path)
 

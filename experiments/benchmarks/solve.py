@@ -23,7 +23,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 import spectrax as sx  # noqa: E402
-from spectrax.cli import files  # noqa: E402
+from spectrax import records  # noqa: E402
 
 DEPTH, PRODUCTS = 2, 30
 PARAMETERS = {"alpha": 4.0, "nu": 2.0, "eta": 0.01, "gamma0": 6.0, "sigma": 1.0}
@@ -244,15 +244,15 @@ def main() -> None:
     sx.enable_x64()
     settings = dict(QUICK if args.quick else FULL)
     settings["horizons"] = tuple(args.horizons or settings["horizons"])
-    files.require_folder(parser, args.out)
+    records.require_folder(parser, args.out)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     record = {"benchmark": "solve", "settings": settings, "parameters": PARAMETERS}
     record["machine"] = {"cores": os.cpu_count(), "platform": platform.platform(), "load": load}
     record["horizons"] = [horizon(T, settings["repeats"]) for T in settings["horizons"]]
     record["networks"] = against_networks(settings)
-    record["versions"] = files.versions()
+    record["versions"] = records.versions()
     path = args.out / "benchmark_solve.json"
-    files.write_record(path, record)
+    records.write_record(path, record)
     print(show(record), f"written: {path}", sep="\n")
 
 

@@ -23,7 +23,7 @@ if str(ROOT) not in sys.path:  # without installation, the checkout's own packag
 
 import numpy as np  # noqa: E402
 
-from spectrax.cli import files  # noqa: E402
+from spectrax import records  # noqa: E402
 from spectrax.empirical import measure_spectrum  # noqa: E402
 
 FULL = {"sizes": (2048, 4096), "turns": 3}
@@ -112,7 +112,7 @@ def main() -> None:
         one(*args.one)
         return
     settings = QUICK if args.quick else FULL
-    files.require_folder(parser, args.out)
+    records.require_folder(parser, args.out)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     rows = [summary(n, [turn(n) for _ in range(settings["turns"])]) for n in settings["sizes"]]
     record = {
@@ -121,10 +121,10 @@ def main() -> None:
         "machine": {"cores": os.cpu_count(), "platform": platform.platform(), "load": load},
         "rows": rows,
         "ratio": rows[-1]["ways"]["lanczos"]["svd_over"][0],
-        "versions": files.versions(),
+        "versions": records.versions(),
     }
     path = args.out / "benchmark_spectrum.json"
-    files.write_record(path, record)
+    records.write_record(path, record)
     for row in rows:
         for way, found in row["ways"].items():
             ratio, low, high = found["svd_over"]

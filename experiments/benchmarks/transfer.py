@@ -25,7 +25,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 import spectrax as sx  # noqa: E402
-from spectrax.cli import files  # noqa: E402
+from spectrax import records  # noqa: E402
 from spectrax.transfer.report import PARAMETERIZATIONS, POINTS  # noqa: E402
 
 MODEL = {"alpha": 4.0, "nu": 1.0, "eta": 0.03, "gamma0": 4.0}
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny: does it run at all?")
     args = parser.parse_args()
     sx.enable_x64()
-    files.require_folder(parser, args.out)
+    records.require_folder(parser, args.out)
     settings = QUICK if args.quick else FULL
     model = sx.DeepLinear(settings["depth"], settings["num_steps"], **MODEL)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
@@ -94,9 +94,9 @@ def main() -> None:
         "grid_over_first_report": grid / first,
         "grid_over_report": grid / median,
     }
-    record["versions"] = files.versions()
+    record["versions"] = records.versions()
     path = args.out / "benchmark_transfer.json"
-    files.write_record(path, record)
+    records.write_record(path, record)
     print(f"report: {first:.1f} s with compilation, then {median:.1f} s")
     for name, values in networks.items():
         print(f"one network, {name}, widths {settings['widths']}:", np.round(values, 3), "s")

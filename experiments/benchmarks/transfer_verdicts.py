@@ -23,7 +23,7 @@ if str(ROOT) not in sys.path:  # without installation, the checkout's own packag
 
 import numpy as np  # noqa: E402
 
-from spectrax.cli import files  # noqa: E402
+from spectrax import records  # noqa: E402
 from spectrax.transfer.tables.answer import transfer_gaps  # noqa: E402
 from spectrax.transfer.tables.drift import quantile  # noqa: E402
 
@@ -255,7 +255,7 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", type=float, default=[1.0, 0.5], help="in octaves")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    files.require_folder(parser, args.out)
+    records.require_folder(parser, args.out)
     start = time.perf_counter()
     grid = itertools.product(args.kinds, args.steps, CURVES, DRIFTS, NOISES, SEEDS, COUNTS)
     grid = [
@@ -295,9 +295,9 @@ def main() -> None:
         print(f"worst {name}:", worst(cells, key=lambda cell, name=name: cell[name]))
     record = {"benchmark": "transfer_verdicts", "draws": draws, "seed": args.seed}
     record |= {"cells": cells, "measured_again": again}
-    record["versions"] = files.versions()
+    record["versions"] = records.versions()
     path = args.out / "benchmark_transfer_verdicts.json"
-    files.write_record(path, record)
+    records.write_record(path, record)
     print("written:", path)
 
 

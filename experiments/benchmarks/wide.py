@@ -32,7 +32,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 import spectrax as sx  # noqa: E402
-from spectrax.cli import files  # noqa: E402
+from spectrax import records  # noqa: E402
 from spectrax.program.sampled import memory  # noqa: E402
 
 FULL = {
@@ -222,7 +222,7 @@ def main() -> None:
     if args.one:
         one_solve(settings, *args.one)
         return
-    files.require_folder(parser, args.out)
+    records.require_folder(parser, args.out)
     model, plan = build(settings), build(settings).task().plan
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     sizes = scaling(settings, args.quick)  # first: a child counts the memory of its parent
@@ -247,10 +247,10 @@ def main() -> None:
         "rows": rows,
         "scaling": sizes,
         "ratio": best["damped"] / best["sampled"],
-        "versions": files.versions(),
+        "versions": records.versions(),
     }
     path = args.out / "benchmark_wide.json"
-    files.write_record(path, record)
+    records.write_record(path, record)
     for found in rows:
         print(
             f"{found['name']:<34} error {found['error']:.2%}, {found['seconds']:.2f} s, "

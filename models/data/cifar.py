@@ -7,7 +7,7 @@ import numpy as np
 
 from models.data.files import missing
 from models.data.images import Images, from_pixels
-from spectrax import _check
+from spectrax import check
 
 TRAINING = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 TEST = "test_batch.bin"
@@ -38,7 +38,7 @@ def cifar10(
         FileNotFoundError: if a file is missing.
         ValueError: if a file does not have the length of its records, or a label is above 9.
     """
-    _check.integer("records", records, 1)
+    check.integer("records", records, 1)
     folder = pathlib.Path(folder)
     for name in (*TRAINING, TEST):
         if not (folder / name).is_file():

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.data.files import EXTRA
 from models.data.tokens import Tokens, held_out_tokens, token_type
-from spectrax import _check
+from spectrax import check
 
 END = "<|endoftext|>"
 SMALLEST = 257  # all bytes and the end of a document
@@ -43,7 +43,7 @@ def python_documentation(
         FileNotFoundError: if this Python comes without its documentation or its source.
         ImportError: if the `tokenizers` library is missing.
     """
-    _check.integer("vocabulary", vocabulary, SMALLEST)
+    check.integer("vocabulary", vocabulary, SMALLEST)
     texts = documents()
     tokenizer = train_tokenizer(texts, vocabulary)
     end = tokenizer.token_to_id(END)

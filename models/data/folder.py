@@ -13,7 +13,7 @@ from models.data.augment import crop_and_flip
 from models.data.files import EXTRA, missing, reading
 from models.data.images import standardise
 from models.data.order import held_out_order, training_order
-from spectrax import _check
+from spectrax import check
 from spectrax._progress import watched
 
 # Mean and standard deviation of the red, green and blue of ImageNet's training images (levels
@@ -144,8 +144,8 @@ def image_folder(
         import PIL.Image  # noqa: F401  - said now, not by the first batch
     except ImportError as error:
         raise ImportError(f"Decoding images needs Pillow: {EXTRA}.") from error
-    _check.integer("size", size, 1)
-    _check.integer("threads", threads, 1)
+    check.integer("size", size, 1)
+    check.integer("threads", threads, 1)
     folder = pathlib.Path(folder)
     train, test = (_classes(folder / part) for part in ("train", "val"))
     unknown = sorted(test.keys() - train.keys())

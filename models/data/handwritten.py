@@ -4,7 +4,7 @@ import numpy as np
 
 from models.data.files import EXTRA
 from models.data.images import Images, from_pixels
-from spectrax import _check
+from spectrax import check
 
 HELD_OUT = 360  # of 1797, a fifth
 
@@ -28,7 +28,7 @@ def digits(*, seed: int = 0, split: int = 0) -> Images:
     except ImportError as error:
         raise ImportError(f"The digits come with scikit-learn: {EXTRA}.") from error
     found = load_digits()  # from a file inside the package
-    order = np.random.default_rng(_check.integer("split", split, 0)).permutation(len(found.target))
+    order = np.random.default_rng(check.integer("split", split, 0)).permutation(len(found.target))
     test, train = order[:HELD_OUT], order[HELD_OUT:]
     pixels = found.images[..., None].astype(np.uint8)
     return from_pixels(

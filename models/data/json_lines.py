@@ -16,7 +16,7 @@ from models.data.encoding import LARGEST, Encoder, encoder
 from models.data.files import missing, reading
 from models.data.token_cache import cached
 from models.data.tokens import Tokens, held_out_tokens, token_type
-from spectrax import _check
+from spectrax import check
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 TOGETHER = 1024  # documents tokenised in one call, in parallel
@@ -72,7 +72,7 @@ def jsonl(
             broken or has no such `end`, or there are too few tokens for the length.
         ImportError: if the `tokenizers` library is missing.
     """
-    _check.integer("length", length, 1)
+    check.integer("length", length, 1)
     held_out_tokens(held_out, 1)  # said before the work, not after it
     paths, content = _shards(files), _content(pathlib.Path(tokenizer))
     with encoder(pathlib.Path(tokenizer), content, end) as found:

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from spectrax import _check
+from spectrax import check
 
 
 def training_order(seed: int, step: int, size: int, count: int) -> np.ndarray:
@@ -25,8 +25,8 @@ def training_order(seed: int, step: int, size: int, count: int) -> np.ndarray:
     Raises:
         ValueError: if an argument is not an integer in its range.
     """
-    seed, step = _check.integer("seed", seed, 0), _check.integer("step", step, 0)
-    size = _check.integer("size", size, 1)
+    seed, step = check.integer("seed", seed, 0), check.integer("step", step, 0)
+    size = check.integer("size", size, 1)
     start, stop = step * size, (step + 1) * size
     epochs = range(start // count, (stop - 1) // count + 1)
     return np.concatenate(
@@ -47,7 +47,7 @@ def held_out_order(size: int, count: int) -> np.ndarray:
     Raises:
         ValueError: unless 1 <= size <= count.
     """
-    return _permutation(0, 0, count)[: _check.integer("size", size, 1, count)]
+    return _permutation(0, 0, count)[: check.integer("size", size, 1, count)]
 
 
 @functools.lru_cache(maxsize=4)

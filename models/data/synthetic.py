@@ -4,7 +4,7 @@ import numpy as np
 
 from models.data.images import Images
 from models.data.tokens import Tokens, token_type
-from spectrax import _check
+from spectrax import check
 
 
 def synthetic_images(
@@ -34,10 +34,10 @@ def synthetic_images(
     """
     if len(shape) != 3:
         raise ValueError(f"Argument `shape` must be (H, W, C), got {shape}.")
-    shape = tuple(_check.integer("shape", extent, 1) for extent in shape)
-    _check.integer("num_classes", num_classes, 1)
-    sizes = [_check.integer("count", count, 1), _check.integer("held_out", held_out, 1)]
-    rng = np.random.default_rng([3, _check.integer("seed", seed, 0)])
+    shape = tuple(check.integer("shape", extent, 1) for extent in shape)
+    check.integer("num_classes", num_classes, 1)
+    sizes = [check.integer("count", count, 1), check.integer("held_out", held_out, 1)]
+    rng = np.random.default_rng([3, check.integer("seed", seed, 0)])
     inputs, test_inputs = (rng.standard_normal((n, *shape), np.float32) for n in sizes)
     labels, test_labels = (rng.integers(0, num_classes, n, np.int32) for n in sizes)
     return Images("synthetic", inputs, labels, test_inputs, test_labels, num_classes, seed, augment)
@@ -61,10 +61,10 @@ def synthetic_tokens(
     Raises:
         ValueError: if an argument is not an integer in its range.
     """
-    _check.integer("vocabulary", vocabulary, 2)
-    _check.integer("length", length, 1)
-    sizes = [_check.integer("count", count, 1), _check.integer("held_out", held_out, 1)]
-    rng = np.random.default_rng([4, _check.integer("seed", seed, 0)])
+    check.integer("vocabulary", vocabulary, 2)
+    check.integer("length", length, 1)
+    sizes = [check.integer("count", count, 1), check.integer("held_out", held_out, 1)]
+    rng = np.random.default_rng([4, check.integer("seed", seed, 0)])
     train, test = (size * length + 1 for size in sizes)
     tokens = rng.integers(0, vocabulary, train + test, token_type(vocabulary))
     return Tokens("synthetic", tokens, vocabulary, length, test, seed)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from models.data.order import held_out_order, training_order
-from spectrax import _check
+from spectrax import check
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,10 +35,10 @@ class Tokens:
     seed: int = 0
 
     def __post_init__(self):
-        _check.integer("vocabulary", self.vocabulary, 2)
-        _check.integer("length", self.length, 1)
-        _check.integer("held_out", self.held_out, 1)
-        _check.integer("seed", self.seed, 0)
+        check.integer("vocabulary", self.vocabulary, 2)
+        check.integer("length", self.length, 1)
+        check.integer("held_out", self.held_out, 1)
+        check.integer("seed", self.seed, 0)
         shorter = min(self.held_out, len(self.tokens) - self.held_out)
         if shorter <= self.length:  # a window and the token that follows it
             raise ValueError(

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from spectrax import _check
+from spectrax import check
 from spectrax.checkpoints.base import Checkpoint, CheckpointError, reading
 from spectrax.checkpoints.files import open_npz, open_safetensors
 from spectrax.checkpoints.folders import heads_beside, open_sharded, weights_in
@@ -84,7 +84,7 @@ def find_snapshots(paths: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
         ValueError: `paths` is no list of paths.
     """
     if isinstance(paths, str | os.PathLike) or not isinstance(paths, Iterable):
-        raise ValueError(f"Argument `paths` must be a list of paths, got {_check.named(paths)}.")
+        raise ValueError(f"Argument `paths` must be a list of paths, got {check.named(paths)}.")
     found: list[pathlib.Path] = []
     for path in (_path("paths", path) for path in paths):
         try:
@@ -99,7 +99,7 @@ def find_snapshots(paths: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
 def _path(name: str, value) -> pathlib.Path:
     if not isinstance(value, str | os.PathLike):
         raise ValueError(
-            f"Argument `{name}` must be a path of a file or folder, got {_check.named(value)}."
+            f"Argument `{name}` must be a path of a file or folder, got {check.named(value)}."
         )
     return pathlib.Path(value)
 

@@ -60,7 +60,7 @@ def find_experiments() -> pathlib.Path | None:
 
 
 def _list(names, as_json: bool) -> None:
-    from spectrax.cli.files import print_json
+    from spectrax.cli.session import print_json
 
     if as_json:
         print_json({"experiments": names})

@@ -3,13 +3,11 @@
 import argparse
 import json
 
+from spectrax.records import UsageError as UsageError
+
 MOST = 10**9  # of anything that is counted
 DEEPEST, LONGEST = 1000, 10**6  # networks and trainings; memory may set a closer bound
 SMALL, LARGE = 1e-60, 1e60  # of what is raised to powers
-
-
-class UsageError(Exception):
-    """A request that makes no sense; its message is one sentence for the user."""
 
 
 def add_output_options(parser: argparse.ArgumentParser, default: str) -> None:
@@ -108,6 +106,15 @@ def exponents(text: str) -> str | tuple[float, float]:
         return text
     output_exponent, lr_exponent = text.split(",")
     return float(output_exponent), float(lr_exponent)
+
+
+def parameterization_of(chosen: str | tuple[float, float]):
+    """What `exponents` read, as a `Parameterization`."""
+    from spectrax.parameterization import Parameterization, mup, ntk
+
+    return (
+        {"mup": mup, "ntk": ntk}[chosen] if isinstance(chosen, str) else Parameterization(*chosen)
+    )
 
 
 # argparse names these functions in its errors ("invalid … value").

@@ -7,8 +7,10 @@ import jax
 import numpy as np
 
 import spectrax
-from spectrax.spectrum.cumulative import Cumulative, cumulative
-from spectrax.spectrum.mass import RESULTS
+from spectrax.cli import options
+from spectrax.spectrum.expressions.many_outputs import build_law
+from spectrax.spectrum.laws.cumulative import Cumulative, cumulative
+from spectrax.spectrum.laws.mass import RESULTS
 
 ROUNDED = ("nu", "omega", "samples")  # relative dimensions
 RESIDUAL = 1e-6  # what a resolved law keeps to
@@ -94,21 +96,10 @@ def estimate(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5)
 
 
-def build_law(parameters: dict):
+def law_of(parameters: dict):
     """The law that the options describe."""
-    numbers = [parameters[name] for name in ("nu", "omega", "kappa0", "sigma")]
-    chosen, (nu, _, kappa0, _) = parameters["parameterization"], numbers
-    named = {"mup": spectrax.mup, "ntk": spectrax.ntk}
-    chosen = named[chosen] if isinstance(chosen, str) else spectrax.Parameterization(*chosen)
-    rest = {name: parameters[name] for name in ("gamma0", "samples", "steps")}
-    two_layers = spectrax.one_step_outputs(*numbers, chosen, **rest)
-    depth, layer = parameters["depth"], parameters["layer"]
-    if depth == 1:
-        return two_layers.scaled(1 / nu)
-    kappa = kappa0 * nu ** (chosen.output_exponent + chosen.lr_exponent - (layer > 0))
-    numbers[2] = kappa
-    law = spectrax.one_step_multilayer(depth, layer, *numbers)
-    return law if layer else law.scaled(1 / nu)
+    chosen = options.parameterization_of(parameters["parameterization"])
+    return build_law(**parameters | {"parameterization": chosen})
 
 
 def rounded(parameters: dict, size: int | None) -> dict:
@@ -128,7 +119,7 @@ def make(parameters: dict, args, bar) -> Report:
     """Compute everything, moving the bar."""
     parameters = rounded(parameters, args.simulate)
     bar.set_description_str("law")
-    law = build_law(parameters)
+    law = law_of(parameters)
     found = cumulative(law, args.points)
     bar.update()
     bar.set_description_str("moments")

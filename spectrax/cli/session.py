@@ -1,5 +1,6 @@
 """What an entry point may do and a library may not: global settings of JAX, progress bars."""
 
+import json
 import logging
 import math
 import os
@@ -9,7 +10,7 @@ import threading
 import time
 import warnings
 
-from spectrax import _progress
+from spectrax import _progress, records
 
 
 def start(args) -> None:
@@ -98,3 +99,13 @@ class Stages:
     def _move(self, share: float) -> None:
         self.bar.n = self._start + share * self._length
         self.bar.refresh()
+
+
+def print_json(value) -> None:
+    """Print the value as JSON, escaped where the terminal does not know its characters."""
+    text = records.to_json(value)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text), indent=2)
+    print(text)

@@ -113,14 +113,15 @@ def run(args) -> int:
 
 def report_on(model, args, name: str, parameters: dict, interpreter=None) -> int:
     """Solve a model, simulate, draw, write under a name, print."""
-    from spectrax.cli import files, report, report_figure, report_text, session
+    from spectrax import records
+    from spectrax.cli import report, report_figure, report_text, session
 
     if args.simulate is not None:
         # Theory of the very ratios that are simulated.
         model, sizes = model.rounded(args.simulate)
         largest = sorted(sizes.values())[-2:]
         options.require_memory(f"--simulate {args.simulate}", 8 * largest[0] * largest[-1])
-    folder = files.make_folder(args.out)
+    folder = records.make_folder(args.out)
     with session.progress(args, total=report.number_of_stages(model, args)) as bar:
         result = report.make(model, args, bar, interpreter)
         record = {
@@ -133,10 +134,10 @@ def report_on(model, args, name: str, parameters: dict, interpreter=None) -> int
             **result.summary(),
         }
         bar.set_description_str("drawing")
-        paths = files.write(folder, name, report_figure.draw(result), result.arrays(), record)
+        paths = records.write(folder, name, report_figure.draw(result), result.arrays(), record)
         bar.update()
     if args.json:
-        files.print_json({**record, "versions": files.versions(), "files": paths})
+        session.print_json({**record, "versions": records.versions(), "files": paths})
     elif not args.quiet:
         print(report_text.text(result, paths))
     return 1 if result.diverged else 0
@@ -144,12 +145,8 @@ def report_on(model, args, name: str, parameters: dict, interpreter=None) -> int
 
 def build_model(parameters: dict):
     """The model that the options describe."""
-    from spectrax import DeepLinear, Parameterization, mup, ntk
+    from spectrax import DeepLinear
 
-    chosen = parameters["parameterization"]
-    named = {"mup": mup, "ntk": ntk}
     values = {name: parameters[name] for name in MODEL_OPTIONS[2:]}
-    values["parameterization"] = (
-        named[chosen] if isinstance(chosen, str) else Parameterization(*chosen)
-    )
+    values["parameterization"] = options.parameterization_of(values["parameterization"])
     return DeepLinear(parameters["depth"], parameters["num_steps"], **values)

@@ -67,16 +67,17 @@ def run(args) -> int:
     from spectrax.cli import session
 
     session.start(args)
-    from spectrax.cli import files, outputs_figure, outputs_report
+    from spectrax import records
+    from spectrax.cli import outputs_figure, outputs_report
 
     parameters = {name: getattr(args, name) for name in MODEL_OPTIONS}
     _check_combination(parameters)
-    outputs_report.build_law(parameters)  # refuses what makes no sense before anything is rounded
+    outputs_report.law_of(parameters)  # refuses what makes no sense before anything is rounded
     if args.simulate is not None:
         size = 8 * args.simulate**2 * max(args.nu, args.omega, 1.0) * max(args.nu, 1.0)
         options.require_memory(f"--simulate {args.simulate} --nu {args.nu:g}", size)
     options.require_memory(f"--points {args.points}", 800 * args.points)
-    folder = files.make_folder(args.out)
+    folder = records.make_folder(args.out)
     with session.progress(args, total=outputs_report.number_of_stages(args)) as bar:
         result = outputs_report.make(parameters, args, bar)
         record = {
@@ -90,10 +91,10 @@ def run(args) -> int:
         }
         bar.set_description_str("drawing")
         figure = outputs_figure.draw(result)
-        paths = files.write(folder, "solve_outputs", figure, result.arrays(), record)
+        paths = records.write(folder, "solve_outputs", figure, result.arrays(), record)
         bar.update()
     if args.json:
-        files.print_json({**record, "versions": files.versions(), "files": paths})
+        session.print_json({**record, "versions": records.versions(), "files": paths})
     elif not args.quiet:
         print(outputs_report.text(result, paths))
     return 0 if result.resolved else 1

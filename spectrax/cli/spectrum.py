@@ -116,11 +116,12 @@ def _add_measurement(group) -> None:
 
 def run(args) -> int:
     """Read, measure, draw, write, print."""
-    from spectrax.cli import files, session, spectrum_report, spectrum_survey
+    from spectrax import records
+    from spectrax.cli import session, spectrum_report, spectrum_survey
 
     session.start(args)
     survey = spectrum_survey.start(args)
-    folder = files.make_folder(args.out)
+    folder = records.make_folder(args.out)
     jobs = spectrum_survey.jobs_of(survey, args)
     with session.progress(args, total=max(len(jobs), 1)) as bar:
         for job in jobs:
@@ -158,15 +159,15 @@ def run(args) -> int:
         "not_measured": survey.skipped,
         "not_split": survey.whole,
         "problems": survey.problems,
-        "versions": files.versions(),
+        "versions": records.versions(),
     }
-    with files.deliver(folder, "spectrum") as staging:
+    with records.deliver(folder, "spectrum") as staging:
         names = spectrum_report.write(staging, survey, record, args)
         record["written"] = [str(folder / name) for name in names]
-        record["sha256"] = files.checksums(staging)
-        files.write_record(staging / "spectrum.json", record)
+        record["sha256"] = records.checksums(staging)
+        records.write_record(staging / "spectrum.json", record)
     if args.json:
-        files.print_json(record)
+        session.print_json(record)
     elif not args.quiet:
         print(spectrum_report.text(record))
     return 1 if survey.problems else 0

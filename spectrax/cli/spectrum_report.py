@@ -11,7 +11,8 @@ from spectrax.cli.spectrum_survey import Survey
 
 def write(folder, survey: Survey, record: dict, args) -> list[str]:
     """Table, and figure and data of each layer; the names of all files, the sidecar's too."""
-    from spectrax.cli import files, session, spectrum_figure
+    from spectrax import records
+    from spectrax.cli import session, spectrum_figure
 
     table = folder / "spectrum.csv"
     with table.open("w", newline="", encoding="utf-8") as file:
@@ -30,7 +31,7 @@ def write(folder, survey: Survey, record: dict, args) -> list[str]:
             bar.set_description_str(f"drawing {name[-20:]}")
             series = spectrum_survey.series(survey, name)
             figure = spectrum_figure.draw(name, series)
-            files.save(folder, stem, figure, spectrum_figure.arrays(series))
+            records.save(folder, stem, figure, spectrum_figure.arrays(series))
             written += [f"{stem}.{suffix}" for suffix in ("png", "pdf", "npz")]
             bar.update()
     return written

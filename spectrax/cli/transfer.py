@@ -138,9 +138,10 @@ def run(args) -> int:
         )
     _compile_quickly()
     session.start(args)
-    from spectrax.cli import files, transfer_table, transfer_theory
+    from spectrax import records
+    from spectrax.cli import transfer_table, transfer_theory
 
-    folder = files.make_folder(args.out)
+    folder = records.make_folder(args.out)
     job = transfer_theory.compare
     if args.table is not None:
         job = transfer_table.judge
@@ -149,10 +150,10 @@ def run(args) -> int:
     with session.progress(args, total=transfer_theory.LENGTH) as bar:
         figure, arrays, record, text = job(args, bar)
         bar.set_description_str("drawing")
-        paths = files.write(folder, "transfer", figure, arrays, record)
+        paths = records.write(folder, "transfer", figure, arrays, record)
         bar.update(bar.total - bar.n)
     if args.json:
-        files.print_json({**record, "versions": files.versions(), "files": paths})
+        session.print_json({**record, "versions": records.versions(), "files": paths})
     elif not args.quiet:
         print(text, "written:", *(f"  {path}" for path in paths), sep="\n")
     return 0

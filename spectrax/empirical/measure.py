@@ -7,7 +7,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from scipy.special import ndtri
 
-from spectrax import _check
+from spectrax import check
 from spectrax.empirical.controls import Controlled, control
 from spectrax.empirical.equalise import equalise
 from spectrax.empirical.fit import Fit, Levels, fit_sigma
@@ -89,8 +89,8 @@ def measure_spectrum(
         >>> found.regime, len(found.location), round(found.sigma, 4)
         ('bulk + outliers', 1, 0.02)
     """
-    _check.one_of("method", method, ("auto", "dense", "lanczos"))
-    _check.between("rate", rate, 1e-9, 1.0)
+    check.one_of("method", method, ("auto", "dense", "lanczos"))
+    check.between("rate", rate, 1e-9, 1.0)
     W, dropped = _matrix(array, layout, unfolding)
     found = _measure(W, normalize, rate, method, controls)
     if found.restructured and controls:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jax.typing import ArrayLike
 
-from spectrax import _check
+from spectrax import check
 from spectrax.empirical.measure import measure_spectrum
 from spectrax.empirical.weight_spectrum import WeightSpectrum
 
@@ -122,7 +122,7 @@ def measure_series(
         before = array
     if not spectra:
         raise ValueError("Argument `arrays` must have at least one snapshot, got none.")
-    steps = _check.shaped("steps", range(len(spectra)) if steps is None else steps, (len(spectra),))
+    steps = check.shaped("steps", range(len(spectra)) if steps is None else steps, (len(spectra),))
     return series_of(spectra, np.asarray(steps, float))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jax.experimental.sparse.linalg import lobpcg_standard
 from jaxtyping import Array, Float
 
-from spectrax import _check
+from spectrax import check
 
 DENSE = 1500  # up to this dimension all singular values cost less than an iteration
 
@@ -36,10 +36,10 @@ def top_eigenvalues(W: Float[Array | np.ndarray, "n m"], count: int = 1) -> Floa
         >>> top_eigenvalues(jnp.diag(jnp.array([1.0, 3.0, 2.0])), 2).tolist()
         [9.0, 4.0]
     """
-    W = _check.number("W", W)
+    W = check.number("W", W)
     if W.ndim != 2:
         raise ValueError(f"Argument `W` must be a matrix, got an array of shape {W.shape}.")
-    return _top(W, _check.integer("count", count, 1, min(W.shape)))
+    return _top(W, check.integer("count", count, 1, min(W.shape)))
 
 
 @functools.partial(jax.jit, static_argnames="count")

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import airy
 
-from spectrax import _check
+from spectrax import check
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(64)
 REACH = 16.0  # the kernel below is smaller than 1e-17 beyond
@@ -56,7 +56,7 @@ def tracy_widom_quantile(rate: float) -> float:
         >>> round(tracy_widom_quantile(0.01), 4)
         2.0234
     """
-    _check.between("rate", rate, 1e-9, 1.0)
+    check.between("rate", rate, 1e-9, 1.0)
     return float(brentq(lambda s: 1.0 - tracy_widom_cdf(s) - rate, -8.0, 20.0, xtol=1e-10))
 
 

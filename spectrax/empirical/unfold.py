@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from spectrax import _check
+from spectrax import check
 
 LAYOUTS = ("out_in", "in_out", "in_heads", "heads_out")
 HEADS = LAYOUTS[2:]
@@ -48,8 +48,8 @@ def unfold(array, layout: str = "out_in", unfolding: str = "square") -> np.ndarr
         >>> unfold(np.zeros((768, 3, 16, 16)), unfolding="auto").shape  # patches: not 12288 × 48
         (768, 768)
     """
-    _check.one_of("layout", layout, LAYOUTS)
-    _check.one_of("unfolding", unfolding, UNFOLDINGS)
+    check.one_of("layout", layout, LAYOUTS)
+    check.one_of("unfolding", unfolding, UNFOLDINGS)
     array = np.asarray(array)
     allowed = (3,) if layout in HEADS else (2, 3, 4, 5)
     if array.ndim not in allowed:

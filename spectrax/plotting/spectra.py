@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from spectrax.plotting.style import EDGE, compress_axis, finite, widen
-from spectrax.spectrum.mass import TOLERANCE
+from spectrax.spectrum.laws.mass import TOLERANCE
 
 
 def spectrum(

@@ -29,7 +29,7 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from spectrax import _check, _kind
+from spectrax import _kind, check
 from spectrax._memory import available_memory
 from spectrax.program.normals import standard_normals
 from spectrax.program.objects import Objects
@@ -72,11 +72,11 @@ class SampledLimit(eqx.Module):
     resolution: float | None = eqx.field(static=True)
 
     def __init__(self, num_neurons, *, key, num_scrambles=1, signs=False, resolution=None):
-        self.num_neurons = _check.integer("num_neurons", num_neurons, 16)
-        self.num_scrambles = _check.integer("num_scrambles", num_scrambles, 1)
+        self.num_neurons = check.integer("num_neurons", num_neurons, 16)
+        self.num_scrambles = check.integer("num_scrambles", num_scrambles, 1)
         self.key, self.signs = _kind.key(key), bool(signs)
         if resolution is not None:
-            resolution = float(_check.between("resolution", resolution, 0.0, 1.0))
+            resolution = float(check.between("resolution", resolution, 0.0, 1.0))
         self.resolution = resolution
         if signs and num_neurons % 4:
             raise ValueError(

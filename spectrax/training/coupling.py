@@ -8,7 +8,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from spectrax import _check
+from spectrax import check
 from spectrax.program.finite import Network
 from spectrax.program.objects import Constant, Matrix, Objects
 from spectrax.training.base import AbstractDMFT
@@ -68,16 +68,16 @@ class CoupledSpikeModel(AbstractDMFT):
         sigma: ArrayLike = 1.0,
         num_noises=1,
     ):
-        self.num_steps = _check.integer("num_spikes", num_spikes, 1)
-        self.num_noises = _check.integer("num_noises", num_noises, 1)
+        self.num_steps = check.integer("num_spikes", num_spikes, 1)
+        self.num_noises = check.integer("num_noises", num_noises, 1)
         for name, function in {"H": H, "G": G}.items():
             if not callable(function):
                 raise ValueError(f"Argument `{name}` must be a function, got {function!r}.")
         self.H, self.G = H, G
         K = jnp.eye(self.num_steps) if K is None else K
-        self.K = _check.shaped("K", K, (self.num_steps, self.num_steps))
-        self.aspect = _check.scalar("aspect", _check.positive("aspect", aspect))
-        self.sigma = _check.scalar("sigma", _check.positive("sigma", sigma))
+        self.K = check.shaped("K", K, (self.num_steps, self.num_steps))
+        self.aspect = check.scalar("aspect", check.positive("aspect", aspect))
+        self.sigma = check.scalar("sigma", check.positive("sigma", sigma))
 
     def spaces(self) -> dict:
         """Dimensions over M."""

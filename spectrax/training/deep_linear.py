@@ -8,12 +8,12 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from spectrax import _check, _kind
+from spectrax import _kind, check
+from spectrax.parameterization import Parameterization, mup
 from spectrax.program.coordinates import check_linear, heavy_ball
 from spectrax.program.field import Field
 from spectrax.program.objects import Constant, Matrix, Objects, Vector, weight
 from spectrax.training.base import AbstractDMFT
-from spectrax.transfer.parameterization import Parameterization, mup
 
 
 class DeepLinear(AbstractDMFT):
@@ -93,23 +93,23 @@ class DeepLinear(AbstractDMFT):
         weight_decay: ArrayLike = 0.0,
         optimizer: optax.GradientTransformation | None = None,
     ):
-        self.depth = _check.integer("depth", depth, 1)
-        self.num_steps = _check.integer("num_steps", num_steps, 1)
-        self.num_classes = _check.integer("num_classes", num_classes, 1)
-        self.data = _check.one_of("data", data, ("full_batch", "online"))
-        self.alpha = _check.scalar("alpha", _check.positive("alpha", alpha))
-        self.nu = _check.scalar("nu", _check.positive("nu", nu))
-        self.gamma0 = _check.scalar("gamma0", _check.positive("gamma0", gamma0))
-        self.sigma = _check.scalar("sigma", _check.positive("sigma", sigma))
-        self.label_noise = _check.scalar(
-            "label_noise", _check.nonnegative("label_noise", label_noise)
+        self.depth = check.integer("depth", depth, 1)
+        self.num_steps = check.integer("num_steps", num_steps, 1)
+        self.num_classes = check.integer("num_classes", num_classes, 1)
+        self.data = check.one_of("data", data, ("full_batch", "online"))
+        self.alpha = check.scalar("alpha", check.positive("alpha", alpha))
+        self.nu = check.scalar("nu", check.positive("nu", nu))
+        self.gamma0 = check.scalar("gamma0", check.positive("gamma0", gamma0))
+        self.sigma = check.scalar("sigma", check.positive("sigma", sigma))
+        self.label_noise = check.scalar(
+            "label_noise", check.nonnegative("label_noise", label_noise)
         )
-        self.momentum = _check.scalar("momentum", _check.between("momentum", momentum, 0, 1))
-        self.weight_decay = _check.scalar(
-            "weight_decay", _check.between("weight_decay", weight_decay, 0, 1)
+        self.momentum = check.scalar("momentum", check.between("momentum", momentum, 0, 1))
+        self.weight_decay = check.scalar(
+            "weight_decay", check.between("weight_decay", weight_decay, 0, 1)
         )
-        self.eta = _check.schedule("eta", _check.nonnegative("eta", eta), self.num_steps)
-        self.teacher_gram = _check.gram("teacher_gram", teacher_gram, self.num_classes)
+        self.eta = check.schedule("eta", check.nonnegative("eta", eta), self.num_steps)
+        self.teacher_gram = check.gram("teacher_gram", teacher_gram, self.num_classes)
         self.parameterization = _kind.provides(
             "parameterization", parameterization, "a Parameterization", "gamma", "eta"
         )

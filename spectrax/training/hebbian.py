@@ -8,10 +8,10 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from spectrax import _check
+from spectrax import check
 from spectrax.program.objects import Constant, Matrix, Objects
-from spectrax.training.activations import activation_function, is_smooth
 from spectrax.training.base import AbstractDMFT
+from spectrax.training.functions import activation_function, is_smooth
 
 
 class AntiHebbian(AbstractDMFT):
@@ -69,13 +69,13 @@ class AntiHebbian(AbstractDMFT):
         activation: str | Callable = "identity",
         x0_variance: ArrayLike = 1.0,
     ):
-        self.num_steps = _check.integer("num_steps", num_steps, 1)
-        self.dt = _check.scalar("dt", _check.positive("dt", dt))
-        self.mu = _check.scalar("mu", mu)
-        self.kappa = _check.scalar("kappa", kappa)
-        self.sigma = _check.scalar("sigma", _check.positive("sigma", sigma))
-        self.decay = _check.scalar("decay", _check.nonnegative("decay", decay))
-        self.x0_variance = _check.scalar("x0_variance", _check.positive("x0_variance", x0_variance))
+        self.num_steps = check.integer("num_steps", num_steps, 1)
+        self.dt = check.scalar("dt", check.positive("dt", dt))
+        self.mu = check.scalar("mu", mu)
+        self.kappa = check.scalar("kappa", kappa)
+        self.sigma = check.scalar("sigma", check.positive("sigma", sigma))
+        self.decay = check.scalar("decay", check.nonnegative("decay", decay))
+        self.x0_variance = check.scalar("x0_variance", check.positive("x0_variance", x0_variance))
         self.activation = activation
         self.smooth = is_smooth(activation_function(activation))
 

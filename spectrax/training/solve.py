@@ -17,9 +17,9 @@ from spectrax.program.solvers import (
     limit,
     residual,
 )
-from spectrax.solution import RESULTS, Solution
 from spectrax.training.base import AbstractDMFT
 from spectrax.training.order import Order
+from spectrax.training.solution import RESULTS, Solution
 
 
 def solve(

@@ -10,14 +10,13 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from spectrax import _check
+from spectrax import check
 from spectrax.program.coordinates import heavy_ball
 from spectrax.program.objects import Objects, Vector, weight
 from spectrax.program.sampled import ROUNDING
 from spectrax.program.sampled_ops import gram_schmidt
-from spectrax.training.activations import activation_function, is_smooth
 from spectrax.training.base import AbstractDMFT
-from spectrax.training.losses import LOSSES, as_loss
+from spectrax.training.functions import LOSSES, activation_function, as_loss, is_smooth
 
 
 class WideNetwork(AbstractDMFT):
@@ -98,28 +97,28 @@ class WideNetwork(AbstractDMFT):
         momentum: ArrayLike = 0.0,
         weight_decay: ArrayLike = 0.0,
     ):
-        self.depth = _check.integer("depth", depth, 1)
-        self.num_steps = _check.integer("num_steps", num_steps, 1)
-        self.inputs = _check.shaped("inputs", inputs, (None, None))
+        self.depth = check.integer("depth", depth, 1)
+        self.num_steps = check.integer("num_steps", num_steps, 1)
+        self.inputs = check.shaped("inputs", inputs, (None, None))
         P, D = self.inputs.shape
         targets = jnp.asarray(targets, float)
         self.single_output = targets.ndim == 1
         targets = targets[:, None] if self.single_output else targets
-        self.targets = _check.shaped("targets", targets, (P, None))
+        self.targets = check.shaped("targets", targets, (P, None))
         if test_inputs is not None:
-            test_inputs = _check.shaped("test_inputs", test_inputs, (None, D))
+            test_inputs = check.shaped("test_inputs", test_inputs, (None, D))
         self.test_inputs = test_inputs
-        self.batches = _check.indices("batches", batches, self.num_steps, P)
-        self.gamma0 = _check.scalar("gamma0", _check.positive("gamma0", gamma0))
-        self.sigma = _check.scalar("sigma", _check.positive("sigma", sigma))
-        self.momentum = _check.scalar("momentum", _check.between("momentum", momentum, 0, 1))
-        self.weight_decay = _check.scalar(
-            "weight_decay", _check.between("weight_decay", weight_decay, 0, 1)
+        self.batches = check.indices("batches", batches, self.num_steps, P)
+        self.gamma0 = check.scalar("gamma0", check.positive("gamma0", gamma0))
+        self.sigma = check.scalar("sigma", check.positive("sigma", sigma))
+        self.momentum = check.scalar("momentum", check.between("momentum", momentum, 0, 1))
+        self.weight_decay = check.scalar(
+            "weight_decay", check.between("weight_decay", weight_decay, 0, 1)
         )
-        self.eta = _check.schedule("eta", _check.nonnegative("eta", eta), self.num_steps)
+        self.eta = check.schedule("eta", check.nonnegative("eta", eta), self.num_steps)
         self.activation = activation
         self.smooth = is_smooth(activation_function(activation))
-        self.loss = loss if callable(loss) else _check.one_of("loss", loss, tuple(LOSSES))
+        self.loss = loss if callable(loss) else check.one_of("loss", loss, tuple(LOSSES))
 
     @property
     def has_gradients(self) -> bool:

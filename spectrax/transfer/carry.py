@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spectrax import _check
+from spectrax import check
+from spectrax.parameterization import Parameterization, mup, ntk
 from spectrax.transfer.optimum import optimal_lr
-from spectrax.transfer.parameterization import Parameterization, mup, ntk
 from spectrax.transfer.tables.judge import CANNOT, DOES_NOT, MATTERS, TRANSFERS
 
 FURTHEST = 1e6  # ratio of widths; beyond 1e8 inputs the theory loses digits without a sign of it
@@ -53,7 +53,7 @@ def carry_rate(model, parameterization, width: float, lr: float, at: float, rati
             are no finite numbers there.
     """
     for name, value in {"width": width, "lr": lr, "at": at, "ratios": ratios}.items():
-        _check.positive(name, value)
+        check.positive(name, value)
     if not 1 / FURTHEST <= at / width <= FURTHEST:
         lowest, highest = width / FURTHEST, width * FURTHEST
         raise ValueError(

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array, Float
 
-from spectrax import _check, _kind
+from spectrax import _kind, check
 from spectrax.training.solve import solve
-from spectrax.transfer.crossing import GridCrossing
+from spectrax.transfer._crossing import GridCrossing
 from spectrax.transfer.stability import (
     largest_conceivable_lr,
     only_eta,
@@ -51,9 +51,9 @@ def optimal_lr(
     Source: theory page, section 7.
     """
     require_constant(_kind.deep_linear(model))
-    _check.one_of("loss", loss, ("test", "train"))
-    nodes = _check.integer("nodes", nodes, 3)
-    low, high = (_check.positive("span", end) for end in span)
+    check.one_of("loss", loss, ("test", "train"))
+    nodes = check.integer("nodes", nodes, 3)
+    low, high = (check.positive("span", end) for end in span)
     return _optimal(model, loss=loss, nodes=nodes, span=(float(low), float(high)))[0]
 
 

@@ -11,14 +11,14 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from spectrax import _check, _kind
-from spectrax.spectrum.escape import escape_time, outlier_path
-from spectrax.spectrum.kernel import ntk_path
+from spectrax import _kind, check
+from spectrax.parameterization import Parameterization, mup, ntk
+from spectrax.spectrum.kernel.ntk import ntk_path
+from spectrax.spectrum.trajectory.escape import escape_time, outlier_path
 from spectrax.training.solve import solve
+from spectrax.transfer.exponents import Fit, fit_parameterization, width_ratios
 from spectrax.transfer.gaps import LimitGaps, limit_gaps
 from spectrax.transfer.optimum import optimal_lr
-from spectrax.transfer.parameterization import Parameterization, mup, ntk
-from spectrax.transfer.search import Fit, fit_parameterization, width_ratios
 from spectrax.transfer.stability import max_stable_lr, with_eta
 from spectrax.transfer.verdict import TheoryVerdict, theory_verdict
 
@@ -110,7 +110,7 @@ def transfer_report(
     """
     _kind.deep_linear(model)
     nu = jnp.sort(width_ratios(widths))
-    wanted = float(nu[-1]) if at is None else float(_check.positive("at", at))
+    wanted = float(nu[-1]) if at is None else float(check.positive("at", at))
     each = [_at_widths(model, nu, p) for p in PARAMETERIZATIONS.values()]
     together = jax.tree.map(lambda *x: jnp.concatenate(x), *each)
     progress(STAGES[0])

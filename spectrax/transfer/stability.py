@@ -9,13 +9,13 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Float, Int
 
-from spectrax import _check, _kind, _show
+from spectrax import _kind, _show, check
 from spectrax._batches import counted, over_batches
-from spectrax.solution import RESULTS, Solution
-from spectrax.spectrum.kernel import ntk_path, ntk_top
-from spectrax.spectrum.nested_products import NestedProducts
+from spectrax.spectrum.kernel.nested_products import NestedProducts
+from spectrax.spectrum.kernel.ntk import ntk_path, ntk_top
+from spectrax.training.solution import RESULTS, Solution
 from spectrax.training.solve import solve
-from spectrax.transfer.crossing import GridCrossing
+from spectrax.transfer._crossing import GridCrossing
 
 NODES = 12  # of the grid on which the first crossing is looked for
 TOLERANCE = 1e-10
@@ -107,7 +107,7 @@ def max_stable_lr(model, *, kernel: str | None = None, num: int = 24) -> Float[A
     Source: theory page, sections 3.6 and 7.
     """
     require_constant(_kind.deep_linear(model))
-    kernel, num = _kernel(model, kernel), _check.integer("num", num, 4)
+    kernel, num = _kernel(model, kernel), check.integer("num", num, 4)
     return _max_stable(model, kernel=kernel, num=num)
 
 
@@ -139,7 +139,7 @@ def only_eta(model, value):
 def _kernel(model, kernel: str | None) -> str:
     if kernel is None:
         return model.governing_kernel
-    return _check.kernel(kernel)
+    return check.kernel(kernel)
 
 
 def require_constant(model) -> None:

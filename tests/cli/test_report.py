@@ -10,7 +10,8 @@ import pytest
 matplotlib.use("Agg")
 
 from spectrax.cli import report, report_figure
-from spectrax.cli.report import LayerReport, Report
+from spectrax.cli.report import Report
+from spectrax.spectrum.trajectory.layer import LayerReport
 
 
 def layer():

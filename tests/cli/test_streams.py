@@ -11,7 +11,8 @@ import types
 import numpy as np
 import pytest
 
-from spectrax.cli import files, main, session, streams
+from spectrax import records
+from spectrax.cli import main, session, streams
 from spectrax.cli.options import UsageError
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
@@ -93,7 +94,7 @@ def test_characters_that_a_terminal_lacks_become_similar_ones(monkeypatch):
 def test_json_is_valid_whatever_the_terminal_and_the_names_of_files(monkeypatch, encoding, name):
     value = {"file": name, "x": np.array([1.0, np.nan]), "κ": "…"}
     buffer = terminal(monkeypatch, encoding)
-    assert streams.run(lambda: files.print_json(value) or 0) == 0
+    assert streams.run(lambda: session.print_json(value) or 0) == 0
     found = json.loads(buffer.getvalue().decode(encoding))
     assert found == value | {"x": [1.0, None]}
 
@@ -150,7 +151,7 @@ def test_no_error_stream_shows_no_bar(monkeypatch):
 @pytest.mark.parametrize("place", ["/proc/1/results", "/dev/null/results"])
 def test_a_folder_is_tried_and_not_only_asked(place):
     with pytest.raises(UsageError, match=r"Cannot write into '/\w+/"):
-        files.make_folder(place)
+        records.make_folder(place)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import spectrax as sx
 from models.loss import squared_error
 from models.training import train
 from models.twin import Listed, loss_of_theory, twin
-from spectrax.training.losses import LOSSES
+from spectrax.training.functions import LOSSES
 
 CASE = json.loads((Path(__file__).parents[1] / "data" / "cases.json").read_text())["wide"][0]
 GIVEN = {name: CASE[name] for name in ("inputs", "targets", "eta", "gamma0")}

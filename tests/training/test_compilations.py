@@ -7,7 +7,7 @@ from compilations import compilations
 
 import spectrax as sx
 from spectrax.program import causal
-from spectrax.training.activations import ACTIVATIONS, is_smooth
+from spectrax.training.functions import ACTIVATIONS, is_smooth
 
 INPUTS = np.random.default_rng(0).normal(size=(3, 5))
 

@@ -8,7 +8,7 @@ import pytest
 from differences import central_differences
 
 import spectrax as sx
-from spectrax.cli.report import layer_report
+from spectrax.spectrum.trajectory.layer import layer_report
 
 LIMIT = sx.SampledLimit(8192, key=jax.random.key(0))
 

@@ -8,8 +8,8 @@ import pytest
 from oracles import deep_linear_kernels
 
 import spectrax as sx
-from spectrax.ensemble import _start
-from spectrax.finite_kernel import kernel_eigenvalues
+from spectrax.simulation._tangent_kernel import kernel_eigenvalues
+from spectrax.simulation.ensemble import _start
 
 DEPTH, T = 12, 3
 OPTIONS = {"alpha": 3.0, "nu": 1.5, "eta": 0.02, "gamma0": 3.0, "sigma": 0.9}

@@ -11,7 +11,7 @@ from differences import central_differences
 from oracles import Normals, wide_network_by_derivatives
 
 import spectrax as sx
-from spectrax.training.activations import ACTIVATIONS, activation_function, is_smooth
+from spectrax.training.functions import ACTIVATIONS, activation_function, is_smooth
 
 CASE = json.loads((Path(__file__).parents[1] / "data" / "cases.json").read_text())["wide"][0]
 SMALL = {"inputs": np.array(CASE["inputs"])[:2], "targets": [1.0, -0.5], "eta": 0.3}

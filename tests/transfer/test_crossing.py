@@ -6,7 +6,7 @@ import numpy as np
 import optimistix as optx
 import pytest
 
-from spectrax.transfer.crossing import GridCrossing, _bracket
+from spectrax.transfer._crossing import GridCrossing, _bracket
 
 GRID = jnp.linspace(0.0, 3.0, 13)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import spectrax as sx
-from spectrax.ensemble import _start, _train
-from spectrax.finite_kernel import kernel_top
+from spectrax.simulation._tangent_kernel import kernel_top
+from spectrax.simulation.ensemble import _start, _train
 from spectrax.transfer.stability import with_eta
 
 T, GROWTH = 60, 10

@@ -6,7 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spectrax import _check
+from spectrax import check
 from spectrax.transfer.tables.cost import Cost, Valley, cost_of
 from spectrax.transfer.tables.drift import Drift, drift_of, quantile
 from spectrax.transfer.tables.judge import SHOWN, Evidence, judge
@@ -88,7 +88,7 @@ class TransferGaps(eqx.Module):
 
     def recommend(self, width: float) -> Recommended:
         """The learning rate to use at a width, with its interval of 95 %."""
-        _check.positive("width", width)
+        check.positive("width", width)
         x, error = self.drift.at(width)
         reach = quantile(self.drift.freedom, SHOWN) * error
         keep = self.drift.at(self.curves[0].width)[0] - x
@@ -144,7 +144,7 @@ def transfer_runs(widths, lrs, losses, seeds=None) -> TransferGaps:
 
     Source: theory page, section 7.
     """
-    losses = _check.measured("losses", losses)
+    losses = check.measured("losses", losses)
     losses = np.where(np.abs(losses) <= LARGEST, losses, np.inf)
     curves, noise = scaled_curves(widths, lrs, losses, seeds)
     spec = specs_of(curves)
@@ -188,7 +188,7 @@ def transfer_gaps(widths, lrs, losses) -> TransferGaps:
     Source: theory page, section 7.
     """
     widths, lrs = _ascending("widths", widths, 2), _ascending("lrs", lrs, 3)
-    losses = _check.measured("losses", losses)
+    losses = check.measured("losses", losses)
     shape = (len(widths), len(lrs))
     if losses.ndim not in (2, 3) or losses.shape[:2] != shape:
         raise ValueError(f"Argument `losses` must have shape {shape}, got {losses.shape}.")
@@ -205,7 +205,7 @@ def transfer_gaps(widths, lrs, losses) -> TransferGaps:
 
 
 def _ascending(name: str, values, least: int) -> np.ndarray:
-    values = _check.measured(name, values)
+    values = check.measured(name, values)
     if values.ndim != 1 or len(values) < least:
         raise ValueError(
             f"Argument `{name}` must be a list of at least {least} numbers, got {values.tolist()}."

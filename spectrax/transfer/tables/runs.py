@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from spectrax import _check
+from spectrax import check
 
 LARGEST = 1e100  # of a loss that did not diverge: squares are finite
 
@@ -65,7 +65,7 @@ def curves_of(widths, lrs, losses, seeds=None) -> list[Curve]:
         ValueError: one sentence naming the argument and its value.
     """
     widths, lrs = _positive("widths", widths), _positive("lrs", lrs)
-    losses = _check.measured("losses", losses)
+    losses = check.measured("losses", losses)
     if not widths.shape == lrs.shape == losses.shape or losses.ndim != 1 or not losses.size:
         raise ValueError(
             "Argument `losses` must have one entry for each run, like `widths` and `lrs`, got "
@@ -142,7 +142,7 @@ def _shifts(runs) -> Float[np.ndarray, " s"] | None:
 
 
 def _positive(name: str, values) -> np.ndarray:
-    values = _check.measured(name, values)
+    values = check.measured(name, values)
     bad = ~((values > 0) & np.isfinite(values))
     if bad.any():
         raise ValueError(f"Argument `{name}` must be positive and finite, got {values[bad][0]}.")
