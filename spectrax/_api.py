@@ -13,7 +13,7 @@ from spectrax.parameterization import Parameterization as Parameterization
 from spectrax.parameterization import mup as mup
 from spectrax.parameterization import ntk as ntk
 from spectrax.precision import enable_x64 as enable_x64
-from spectrax.program.gaussian_limit import GaussianLimit as GaussianLimit
+from spectrax.program.gaussian import GaussianLimit as GaussianLimit
 from spectrax.program.sampled import SampledLimit as SampledLimit
 from spectrax.program.solvers import CausalAdjoint as CausalAdjoint
 from spectrax.program.solvers import CausalSweep as CausalSweep

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from spectrax.program.gaussian_limit import GaussianLimit
-from spectrax.program.objects import Together
+from spectrax.program.gaussian import GaussianLimit
+from spectrax.program.interpreter import AbstractLimit
+from spectrax.program.objects import Together, group_weights
 from spectrax.program.plan import Plan, Variances, make_plan, variances
-from spectrax.program.sampled import Sites
 from spectrax.program.tapes import Tapes, extend, rearrange, stack_rows, write
 
 
@@ -40,7 +40,7 @@ class Task(eqx.Module):
     coordinates: Float[Array, "n n1"]
     before: tuple[Callable, ...]
     start: Tapes | None
-    interpreter: GaussianLimit | Sites
+    interpreter: AbstractLimit
     plan: Plan = eqx.field(static=True)
 
     def __init__(
@@ -52,13 +52,13 @@ class Task(eqx.Module):
         *,
         before: tuple[Callable, ...] = (),
         start: Tapes | None = None,
-        interpreter: GaussianLimit | Sites = GaussianLimit(),
+        interpreter: AbstractLimit = GaussianLimit(),
         plan: Plan | None = None,
     ):
         self.program, self.objects, self.dims = program, objects, dims
         self.coordinates, self.before, self.start = coordinates, before, start
         self.interpreter = interpreter
-        self.plan = make_plan([*before, program], objects) if plan is None else plan
+        self.plan = make_plan([*before, program], objects, dims) if plan is None else plan
 
     @property
     def first(self) -> int:
@@ -82,9 +82,13 @@ class Task(eqx.Module):
         """
         before = (*self.before, self.program)
         stated = self.objects if objects is None else Together((self.objects, objects))
-        new = make_plan([*before, program], stated)
+        new = make_plan([*before, program], stated, self.dims)
         start = {name: rearrange(tape, name, self.plan, new) for name, tape in tapes.items()}
         return Task(program, stated, self.dims, coordinates, before=before, start=start, plan=new)
+
+    def weights(self) -> dict:
+        """Share of each group of sites, by space."""
+        return {name: group_weights(space) for name, space in self.dims.items()}
 
     def variances(self) -> Variances:
         """Moments of what is drawn once."""
@@ -100,7 +104,7 @@ class Task(eqx.Module):
 
     def row(self, tapes: Tapes, t: Int[Array, ""], live: Bool[Array, ""] | bool = True):
         """Step t from the rows s < t: its rows, what it observed, whether all is finite."""
-        state = (self.variances(), tapes, self.coordinates[t], t, live)
+        state = (self.variances(), self.weights(), tapes, self.coordinates[t], t, live)
         ops = self.interpreter.ops(self.plan, self.objects(t), *state)
         self.program(ops, t)
         return ops.rows(), ops.seen, ops.finite()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -17,13 +18,15 @@ from spectrax.program.interface import AbstractOps, MatrixHandle, VectorHandle, 
 from spectrax.program.objects import Constant, Objects
 from spectrax.program.root import gram_root
 
+Sizes = dict[str, int | tuple[int, ...]]
+
 
 class FiniteOps(AbstractOps):
     """One step of a program on arrays; a field holds (index, dimension).
 
     Args:
         objects: what is random, as stated for this step.
-        sizes: dimension of each space.
+        sizes: dimension of each space, or of each of its groups.
         key: seed of everything random; each object's own key follows from its name.
         t: this step.
         store: matrices, vectors and constants by name; what is missing is sampled and added.
@@ -33,7 +36,7 @@ class FiniteOps(AbstractOps):
     def __init__(
         self,
         objects: Objects,
-        sizes: dict[str, int],
+        sizes: Sizes,
         key: PRNGKeyArray,
         t: Int[Array, ""],
         store: dict,
@@ -43,6 +46,10 @@ class FiniteOps(AbstractOps):
         self.memory = memory or {}
         self.gradients, self.records, self.seen = {}, {}, {}
 
+    def size(self, space: str) -> int:
+        """Dimension of a space."""
+        return int(np.sum(self.sizes[space]))
+
     def _sample(self, name: str, shape, *, fresh: bool = False) -> Array:
         key = jax.random.fold_in(self.key, zlib.crc32(name.encode()))
         if fresh:
@@ -51,9 +58,11 @@ class FiniteOps(AbstractOps):
 
     def _array(self, matrix: MatrixHandle) -> Float[Array, "rows cols"]:
         declared = matrix.declared
-        rows, cols = self.sizes[declared.rows], self.sizes[declared.cols]
+        shape = rows, cols = self.size(declared.rows), self.size(declared.cols)
+        if declared.stencil is not None:
+            shape = (len(declared.stencil.table), *shape)
         if declared.fresh or matrix.name not in self.store:
-            entries = self._sample(matrix.name, (rows, cols), fresh=declared.fresh)
+            entries = self._sample(matrix.name, shape, fresh=declared.fresh)
             if declared.symmetric:
                 entries = (entries + entries.T) / jnp.sqrt(2.0)
             entries = entries * (declared.sigma / jnp.sqrt(cols))
@@ -68,7 +77,7 @@ class FiniteOps(AbstractOps):
     def constant(self, name: str, declared: Constant) -> Field:
         space, gram = declared.space, declared.gram
         if declared.fresh or name not in self.store:
-            shape = (gram.shape[-1], self.sizes[space])
+            shape = (gram.shape[-1], self.size(space))
             sample = gram_root(gram) @ self._sample(name, shape, fresh=declared.fresh)
             if declared.fresh:
                 return Field(space, sample)
@@ -77,20 +86,33 @@ class FiniteOps(AbstractOps):
 
     def apply(self, matrix: MatrixHandle, x: Field) -> Field:
         self._record(matrix.forward, x)
-        return Field(matrix.declared.rows, x.data @ self._array(matrix).T)
+        A, stencil = self._array(matrix), matrix.declared.stencil
+        if stencil is None:
+            return Field(matrix.declared.rows, x.data @ A.T)
+        met = _read(x.data, stencil.reads)  # (offsets, outputs, cols)
+        return Field(matrix.declared.rows, jnp.einsum("dij,doj->oi", A, met))
 
     def apply_transposed(self, matrix: MatrixHandle, g: Field) -> Field:
         self._record(matrix.backward, g)
-        return Field(matrix.declared.cols, g.data @ self._array(matrix))
+        A, stencil = self._array(matrix), matrix.declared.stencil
+        if stencil is None:
+            return Field(matrix.declared.cols, g.data @ A)
+        met = _read(g.data, stencil.read_by)  # (offsets, inputs, rows)
+        return Field(matrix.declared.cols, jnp.einsum("dij,dvi->vj", A, met))
 
     def elementwise(self, function: Callable, *fields: Field, size: int | None = None) -> Field:
         del size
         return Field(fields[0].space, function(*(field.data for field in fields)))
 
+    def scale(self, x: Field, profile) -> Field:
+        sizes = np.atleast_1d(self.sizes[x.space])
+        each = jnp.repeat(jnp.asarray(profile), sizes, total_repeat_length=sizes.sum())
+        return Field(x.space, x.data * each)
+
     def read(self, vector: VectorHandle, mix=None) -> Field:
         declared = vector.declared
         if vector.name not in self.store:
-            shape = (declared.size, self.sizes[declared.space])
+            shape = (declared.size, self.size(declared.space))
             self.store[vector.name] = declared.sigma * self._sample(vector.name, shape)
         value = Field(declared.space, self.store[vector.name])
         return value if mix is None else value.mix(mix)
@@ -98,11 +120,19 @@ class FiniteOps(AbstractOps):
     def append(self, matrix: MatrixHandle, g: Field, h: Field, weights=None) -> None:
         if not matrix.declared.trained:
             return  # its spikes are somebody else's business
-        left = g.data if weights is None else g.data * weights[:, None]
+        left, cols = g.data, self.size(matrix.declared.cols)
+        if weights is not None:
+            left = left * weights[:, None]
+        if matrix.declared.stencil is not None:
+            met = _read(h.data, matrix.declared.stencil.reads)
+            self._add(matrix.name, -jnp.einsum("oi,doj->dij", left, met) / cols)
+            return
         if g.size > h.size:
             left = left.reshape(-1, h.size, left.shape[-1]).sum(0)
-        gradient = -left.T @ h.data / self.sizes[matrix.declared.cols]
-        self.gradients[matrix.name] = self.gradients.get(matrix.name, 0.0) + gradient
+        self._add(matrix.name, -left.T @ h.data / cols)
+
+    def _add(self, name: str, gradient) -> None:
+        self.gradients[name] = self.gradients.get(name, 0.0) + gradient
 
     def append_vector(self, vector: VectorHandle, h: Field, weights=None) -> None:
         self._record(vector.name, h)
@@ -113,12 +143,12 @@ class FiniteOps(AbstractOps):
 
     def recall(self, name: str, space: str, size: int) -> Field:
         if name not in self.memory:  # before the first step
-            return Field(space, jnp.zeros((size, self.sizes[space])))
+            return Field(space, jnp.zeros((size, self.size(space))))
         return Field(space, self.memory[name][self.t - 1] * (self.t > 0))
 
     def history(self, name: str, space: str, num: int) -> Field:
         if name not in self.memory:  # before the first step
-            return Field(space, jnp.zeros((num, self.sizes[space])))
+            return Field(space, jnp.zeros((num, self.size(space))))
         return Field(space, first_rows(self.memory[name][:, 0], num))
 
     def project_out(self, name: str, x: Field) -> Field:
@@ -133,6 +163,12 @@ class FiniteOps(AbstractOps):
 
     def observe(self, name: str, value) -> None:
         self.seen[name] = value
+
+
+def _read(x: Float[Array, "index dim"], table: np.ndarray) -> Float[Array, "offsets new dim"]:
+    """What each offset reads, over the root of their number; zero where the table has -1."""
+    found = jnp.where(jnp.asarray(table >= 0)[..., None], x[table], 0.0)
+    return found / np.sqrt(len(table))
 
 
 class Network(eqx.Module):
@@ -169,7 +205,7 @@ class Trainer(eqx.Module):
     objects: Callable
     optimizer: Callable[[], optax.GradientTransformation]
     rates: Float[Array, " t"]
-    sizes: tuple[tuple[str, int], ...] = eqx.field(static=True)
+    sizes: tuple[tuple[str, int | tuple[int, ...]], ...] = eqx.field(static=True)
 
     def start(self, key: PRNGKeyArray) -> Network:
         """A network at initialization."""

@@ -1,297 +1,262 @@
 r"""The Gaussian limit of a linear program: exact, by coefficients on its base Gaussians.
 
 A field of the limit is a linear combination of the Gaussians of its space: those that were there
-from the start (teacher, initial readout) and those born when a matrix is applied. Applying A to x,
+from the start (teacher, initial readout) and those born when a matrix is applied. A response is a
+coefficient.
 
-$$A x = u_{new} + \sigma^2 \sum_j [\text{coefficient of } x \text{ on } r_j]\, g_j, \qquad
-  \mathrm{Cov}(u_{new}, u_k) = \sigma^2 \langle x, x_k \rangle,$$
-
-where $g_j$ are the vectors to which $A^\top$ was applied before and $r_j$ the Gaussians born then;
-likewise $A^\top g$ with variance $\sigma^2\rho$, $\rho$ = rows / cols.
 Source: theory page, section P.
 """
 
-import collections
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 from spectrax.program.field import Field
-from spectrax.program.interface import MatrixHandle, VectorHandle, first_rows
-from spectrax.program.limit_ops import AbstractLimitOps
-from spectrax.program.objects import Constant, Objects
-from spectrax.program.plan import Plan, Record, Variances, fresh_record
-from spectrax.program.tapes import Tape, Tapes, inner_with_rows, weighted_rows
+from spectrax.program.interface import MatrixHandle
+from spectrax.program.interpreter import AbstractInterpreter, AbstractLimit
+from spectrax.program.machine import AbstractLimitOps
+from spectrax.program.objects import Constant, Objects, Stencil
+from spectrax.program.plan import Plan, Record, fresh_record
+from spectrax.program.tapes import (
+    Coefficients,
+    Tape,
+    Tapes,
+    blank_tapes,
+    inner_with_rows,
+    weighted_rows,
+)
 
 
-class _Now:
-    """What a record has so far in this step: its fields and their inner products."""
+class GaussianLimit(AbstractInterpreter, AbstractLimit):
+    """The exact limit of linear programs, by coefficients on base Gaussians."""
 
-    def __init__(self, record: Record, n: int):
-        self.record, self.n = record, n
-        self.fields: list[Field] = []
-        self.count = 0
+    def prepare(self, plan: Plan, n: int) -> list["GaussianLimit"]:
+        """The interpreter, ready for a program of n steps.
+
+        Raises:
+            ValueError: if the program is not linear.
+        """
+        del n
+        if not plan.linear:
+            raise ValueError(
+                "Argument `interpreter` must be a SampledLimit for a nonlinear model, such as "
+                "SampledLimit(4096, key=jax.random.key(0))."
+            )
+        return [self]
+
+    def blank(self, plan: Plan, n: int) -> Tapes:
+        """Tapes of n empty rows."""
+        return blank_tapes(plan, n)
+
+    def ops(self, plan: Plan, objects: Objects, *state) -> "GaussianOps":
+        """Step t of a program: `state` are variances, weights, tapes, theta, t and live."""
+        return GaussianOps(plan, objects, *state)
+
+    def map(self, row: Callable, *args):
+        """Many rows."""
+        return jax.vmap(row)(*args)
+
+    def order(self, plan: Plan, tapes: Tapes, weights: dict) -> Tapes:
+        """What stays of the tapes when the program is solved."""
+        del plan, weights
+        return tapes
+
+
+class _Gram:
+    """Inner products of what a record has so far in this step, with all and with each other."""
+
+    def __init__(self, width: int, n: int):
+        self.width, self.n, self.count = width, n, 0
         self._pasts, self._blocks = [], []
 
-    def add(self, x: Field, past, block):
-        """Append a field with its inner products: past (k, t, width), block (k, count + k)."""
-        self.fields.append(x)
+    def add(self, past, block):
+        """Those of a field: past (k, t, width), block (k, count + k)."""
         self._pasts.append(past)
         self._blocks.append(block)
-        self.count += x.size
+        self.count += len(block)
 
     @property
     def block(self) -> Float[Array, "width width"]:
         """Inner products with each other."""
         rows, lo = [], 0
-        for i, (field, block) in enumerate(zip(self.fields, self._blocks, strict=True)):
-            later = [b[:, lo : lo + field.size].T for b in self._blocks[i + 1 :]]
-            missing = jnp.zeros((field.size, self.record.width - self.count))
-            rows.append(_join([block, *later, missing], 1))
-            lo += field.size
-        return _join([*rows, jnp.zeros((self.record.width - lo, self.record.width))], 0)
+        for i, block in enumerate(self._blocks):
+            size = len(block)
+            later = [b[:, lo : lo + size].T for b in self._blocks[i + 1 :]]
+            rows.append(_join([block, *later, jnp.zeros((size, self.width - self.count))], 1))
+            lo += size
+        return _join([*rows, jnp.zeros((self.width - lo, self.width))], 0)
 
-    def gram(self, here: Float[Array, " t"]) -> Float[Array, "width t width"]:
+    def row(self, here: Float[Array, " t"]) -> Float[Array, "width t width"]:
         """Inner products with all fields of the record up to this step."""
-        missing = self.record.width - self.count
-        past = _join([*self._pasts, jnp.zeros((missing, self.n, self.record.width))], 0)
+        past = _join([*self._pasts, jnp.zeros((self.width - self.count, self.n, self.width))], 0)
         return past + here[:, None] * self.block[:, None, :]
 
 
 class GaussianOps(AbstractLimitOps):
-    """One step of a program, given the tapes of the steps before it.
+    """One step of a program, given the tapes of the steps before it."""
 
-    Args:
-        plan: what the program does.
-        objects: what is random, as stated for this step.
-        variances: second moments of the base Gaussians.
-        tapes: only rows s < t are read, where `live`.
-        theta: coordinates (a, c_0, c_1, …) of the trained weights at this step, (time + 1,).
-        t: this step.
-        live: False reads nothing at all (a step after a divergence).
-    """
+    def __init__(self, *state):
+        super().__init__(*state)
+        self._grams = {r.name: _Gram(r.width, self.n) for r in self.plan.records}
+        self._births = {
+            r.name: _Gram(r.births, self.n) if r.stencil else self._grams[r.name]
+            for r in self.plan.records
+        }
+        self._duals: dict = {}
 
-    def __init__(
-        self,
-        plan: Plan,
-        objects: Objects,
-        variances: Variances,
-        tapes: Tapes,
-        theta: Float[Array, " t1"],
-        t: Int[Array, ""],
-        live: Bool[Array, ""] | bool = True,
-    ):
-        self.plan, self.objects, self.variances = plan, objects, variances
-        self.tapes, self.t = tapes, t
-        self.n = theta.shape[-1] - 1
-        steps = jnp.arange(self.n)
-        self.earlier = (steps < t) & live  # (time,)
-        self.here = jnp.where(steps == t, 1.0, 0.0)  # (time,)
-        self.a, self.c = theta[0], jnp.where(self.earlier, theta[1:], 0.0)
-        self.now = {r.name: _Now(r, self.n) for r in plan.records}
-        self.seen, self.numbers, self.appended = {}, {}, collections.Counter()
-        self._duals = {}
+    # Gaussians
 
-    # coefficients: (index, fixed + time * born), those on the fixed Gaussians first
+    def _blank(self, space: str, size: int) -> Coefficients:
+        groups, initial = self.plan.groups(space), self.plan.num_fixed(space)
+        born = jnp.zeros((size, groups, self.n, self.plan.born(space)))
+        return Coefficients(jnp.zeros((size, groups, initial)), born)
 
-    def _born(self, x: Field) -> Float[Array, "k t born"]:
-        """Coefficients on the Gaussians born at each step up to this one."""
-        fixed = self.plan.num_fixed(x.space)
-        return x.data[:, fixed:].reshape(x.size, self.n, -1)
+    def zero(self, space: str, size: int) -> Field:
+        return Field(space, self._blank(space, size))
 
-    def _family(self, x: Field, record: str) -> Float[Array, "k t width"]:
-        """Coefficients on the Gaussians that a record made; width zero if none in this space."""
-        lo, width = self.plan.families(x.space).get(record, (0, 0))
-        if not width:
-            return jnp.zeros((x.size, self.n, 0))
-        return self._born(x)[:, :, lo : lo + width]
+    def initial(self, name: str, space: str) -> Field:
+        lo, size = self.plan.fixed(space)[name]  # moments are in `variances`
+        one = np.eye(size, self.plan.num_fixed(space), lo)[:, None]
+        one = jnp.broadcast_to(one, (size, self.plan.groups(space), one.shape[-1]))
+        return Field(space, Coefficients(one, self._blank(space, size).born))
+
+    def _newborn(self, space: str, lo: int, size: int, factor=1.0) -> Field:
+        """Gaussians that are born in this step, the same in all groups."""
+        one = np.eye(size, self.plan.born(space), lo)[:, None, None]
+        one = (factor * self.here)[:, None] * one
+        blank = self._blank(space, size)
+        return Field(space, Coefficients(blank.initial, jnp.broadcast_to(one, blank.born.shape)))
 
     def constant(self, name: str, declared: Constant) -> Field:
-        if declared.fresh:
-            return self._fresh_constant(fresh_record(name), declared.space, declared.gram)
-        return self._initial(name, declared.space)
+        space, gram = declared.space, declared.gram
+        if not declared.fresh:
+            return self.initial(name, space)
+        record = fresh_record(name)
+        if not self._grams[record].count:
+            size = gram.shape[-1]
+            self._grams[record].add(jnp.zeros((size, self.n, size)), jnp.asarray(gram))
+        return self._newborn(space, self.plan.families(space)[record][0], gram.shape[-1])
 
-    def _initial(self, name: str, space: str) -> Field:
-        """Gaussians that were there from the start; their moments are in `variances`."""
-        lo, size = self.plan.fixed(space)[name]
-        length = self.plan.num_fixed(space) + self.n * self.plan.born(space)
-        return Field(space, jnp.asarray(np.eye(size, length, lo)))
+    def _family(self, x: Field, record: str) -> Float[Array, "k groups t births"]:
+        """Coefficients on the Gaussians that a record made; none if they are of another space."""
+        lo, births = self.plan.families(x.space).get(record, (0, 0))
+        return x.data.born[..., lo : lo + births]
 
-    def _fresh_constant(self, record: str, space: str, gram) -> Field:
-        size, now = gram.shape[-1], self.now[record]
-        lo, _ = self.plan.families(space)[record]
-        x = Field(space, self._newborn(space, lo, size))
-        if not now.count:
-            now.add(x, jnp.zeros((size, self.n, now.record.width)), jnp.asarray(gram))
-        return x
-
-    def _newborn(self, space: str, lo: int, size: int) -> Float[Array, "size coefficients"]:
-        """Coefficients of Gaussians that are born in this step."""
-        new = self.here[:, None] * np.eye(size, self.plan.born(space), lo)[:, None, :]
-        return jnp.pad(new.reshape(size, -1), ((0, 0), (self.plan.num_fixed(space), 0)))
-
-    # matrices
-
-    def apply(self, matrix: MatrixHandle, x: Field) -> Field:
-        return self._apply(matrix, x, matrix.forward, matrix.backward)
-
-    def apply_transposed(self, matrix: MatrixHandle, g: Field) -> Field:
-        return self._apply(matrix, g, matrix.backward, matrix.forward)
-
-    def _apply(self, matrix: MatrixHandle, x: Field, record: str, other: str) -> Field:
-        """Noise plus response plus spikes; `other` is the record of the opposite direction."""
-        variance, a = self.variance(matrix, record), self.a if matrix.declared.trained else 1.0
-        lo = self.now[record].count
-        past = self._remember(record, x, variance if matrix.declared.fresh else 1.0)
-        weight = self._family(x, other) * (a * variance)
-        now = jax.lax.dynamic_index_in_dim(weight, self.t, 1, keepdims=False)
-        if matrix.declared.trained:
-            inner = past * self.variances.ratios[record]
-            weight = self._add_spikes(matrix, record, weight, inner)
-
-        space = self.plan.record(record).noise
-        y = self._combine(other, weight, now, space)
-        offset, _ = self.plan.families(space)[record]
-        return Field(space, y.data + a * self._newborn(space, offset + lo, x.size))
-
-    def _add_spikes(self, matrix: MatrixHandle, record: str, weight, inner):
-        """Add sum_s c_s <h_s, x> g_s (or its transpose) to the weights of the other fields."""
-        forward = record == matrix.forward
-        for spike in self.plan.spikes_of(matrix.name):
-            pick = spike.pick(inner.shape[-1], forward)
-            place = spike.pick(weight.shape[-1], not forward).T
-            term = self.c[:, None] * (inner if pick.shape == (1, 1) else inner @ pick)
-            if spike.weights is not None:
-                term = term * self.numbers_of(spike.weights)
-            weight = weight + (term if place.shape == (1, 1) else term @ place)
-        return weight
-
-    def _combine(self, record: str, weight, now, space: str) -> Field:
-        """Combine a record's fields with weights (k, t, width), and (k, width) for this step."""
-        length = self.plan.num_fixed(space) + self.n * self.plan.born(space)
-        data = jnp.zeros((weight.shape[0], length))
-        tape = self.tapes.get(record)
-        if tape is not None and tape.coef is not None:
-            data = weighted_rows(jnp.where(self.earlier[:, None], weight, 0.0), tape.coef)
-        lo = 0
-        for field in self.now[record].fields if record in self.now else []:
-            data = data + now[:, lo : lo + field.size] @ field.data
-            lo += field.size
-        return Field(space, data)
-
-    # trained vectors and memory
+    def noise(self, matrix: MatrixHandle, record: str, other: str, x: Field, a):
+        """The new Gaussians, and coefficients on those of the other direction."""
+        births, space = self._births[record], self.plan.record(record).noise
+        size = x.size
+        if matrix.declared.stencil is not None:
+            size = len(births._blocks[-1])
+        lo = self.plan.families(space)[record][0] + births.count - size
+        response = jnp.einsum("kgtb,g->ktb", self._family(x, other), self.weights[x.space])
+        return self._newborn(space, lo, size, a), response
 
     def elementwise(self, function, *fields, size=None):
         raise ValueError(
             "This program has nonlinear functions; the Gaussian limit is for linear programs only."
         )
 
-    def read(self, vector: VectorHandle, mix=None) -> Field:
-        space = vector.declared.space
-        mix = jnp.eye(vector.declared.size) if mix is None else mix  # (size, k)
-        initial = self._initial(vector.name, space).mix(mix)
-        name = self.plan.weights_of(vector.name)
-        gradient = jnp.moveaxis(mix[None] if name is None else self.numbers_of(name) @ mix, -1, 0)
-        weight = self.c[None, :, None] * gradient  # (k, t, width)
-        spikes = self._combine(vector.name, weight, jnp.zeros_like(weight[:, 0]), space)
-        return self.a * initial + spikes
+    def scale(self, x: Field, profile) -> Field:
+        profile = jnp.asarray(profile)
+        data = Coefficients(x.data.initial * profile[:, None], x.data.born * profile[:, None, None])
+        return Field(x.space, data)
 
-    def remember(self, name: str, x: Field) -> None:
-        self._remember(name, x)
+    # memory
 
-    def recall(self, name: str, space: str, size: int) -> Field:
-        del size
-        before = jnp.maximum(self.t - 1, 0)
-        return Field(space, jnp.where(self.earlier[before], self.tapes[name].coef[before], 0.0))
-
-    def history(self, name: str, space: str, num: int) -> Field:
-        past = jnp.where(self.earlier[:, None, None], self.tapes[name].coef, 0.0)
-        return Field(space, first_rows(past[:, 0], num))
-
-    def project_out(self, name: str, x: Field) -> Field:
-        inner = jnp.einsum("ktk->t", self._with_past(name, x))
-        weight = inner[:, None] * jnp.eye(x.size)[:, None, :]  # (k, t, k)
-        return x - self._combine(name, weight, jnp.zeros_like(weight[:, 0]), x.space)
-
-    def _remember(self, record: str, x: Field, variance=1.0) -> Float[Array, "k t width"]:
-        """Enter x in a record; its inner products with the record's fields of earlier steps."""
-        past = self._with_past(record, x)
-        block = _join([self.inner(x, y) for y in [*self.now[record].fields, x]], 1)
-        self.now[record].add(x, past, block * variance)
-        return past
+    def enter(self, record: str, x: Field, past, variance) -> None:
+        kept = self.plan.record(record)
+        block = _join([self.inner(x, y) for y in [*self.fields[record], x]], 1)
+        if kept.fresh:  # variances may differ from step to step: they are part of the blocks
+            block = block * variance
+        self._grams[record].add(past, block)
+        if kept.stencil:
+            spread: Stencil = kept.stencil.spread
+            self._births[record].add(
+                spread(past, kept.forward), spread(block[:, None], kept.forward)[:, 0]
+            )
 
     # inner products
 
     def inner(self, x: Field, y: Field) -> Float[Array, "x y"]:
-        return self._dual(x) @ y.data.T
+        def product(u, v):
+            return u.reshape(x.size, -1) @ v.reshape(y.size, -1).T
 
-    def _with_past(self, record: str, x: Field) -> Float[Array, "k t width"]:
-        """Inner products with the fields of a record in earlier steps."""
+        products = jax.tree.map(product, self._dual(x), y.data)
+        return products.initial + products.born
+
+    def with_past(self, record: str, x: Field) -> Float[Array, "k t width"]:
         tape = self.tapes.get(record)
-        if tape is None or tape.coef is None:
+        if tape is None or tape.values is None:
             return jnp.zeros((x.size, self.n, self.plan.record(record).width))
-        inner = inner_with_rows(tape.coef, self._dual(x))
+        inner = inner_with_rows(tape.values, self._dual(x))
         return jnp.where(self.earlier[:, None], inner, 0.0)
 
-    def _dual(self, x: Field) -> Float[Array, "k coefficients"]:
+    def _dual(self, x: Field) -> Coefficients:
         """Inner products with the Gaussians of a field's space: covariance times coefficients."""
         # Gaussians born after x may be correlated with it: a dual is good until the next birth.
-        key = (id(x), *(self.now[name].count for name in self.plan.families(x.space)))
+        key = (id(x), *(self._grams[name].count for name in self.plan.families(x.space)))
         if key not in self._duals:
             self._duals[key] = (x, self._make_dual(x))  # keeping x keeps its id taken
         return self._duals[key][1]
 
-    def _make_dual(self, x: Field) -> Float[Array, "k coefficients"]:
-        fixed = [
-            x.data[:, lo : lo + size] @ self.variances.fixed[name]
+    def _make_dual(self, x: Field) -> Coefficients:
+        weights = self.weights[x.space]
+        blank = self._blank(x.space, x.size)
+        initial = [
+            x.data.initial[..., lo : lo + size] @ self.variances.fixed[name]
             for name, (lo, size) in self.plan.fixed(x.space).items()
         ]
-        families = self.plan.families(x.space)
-        born = [self._covariance(name, self._family(x, name)) for name in families]
-        if born:
-            fixed.append(_join(born, -1).reshape(x.size, -1))
-        return _join(fixed, -1)
+        born = []
+        for name in self.plan.families(x.space):
+            family = self._family(x, name)  # (k, groups, t, births)
+            flat = family.reshape(-1, *family.shape[2:])
+            born.append(self._covariance(name, flat).reshape(family.shape))
+        return Coefficients(
+            _join([*initial, blank.initial[..., :0]], -1) * weights[:, None],
+            _join([*born, blank.born[..., :0]], -1) * weights[:, None, None],
+        )
 
-    def _covariance(self, record: str, x: Float[Array, "k t width"]) -> Float[Array, "k t width"]:
+    def _covariance(self, record: str, x: Float[Array, "k t births"]) -> Float[Array, "k t births"]:
         """The covariance of the Gaussians that a record made, applied to coefficients."""
-        gram, mine = self.tapes[record].gram, self.now[record]
-        now = jax.lax.dynamic_index_in_dim(x, self.t, 1, keepdims=False)  # (k, width)
+        tape, mine = self.tapes[record], self._births[record]
+        now = jax.lax.dynamic_index_in_dim(x, self.t, 1, keepdims=False)  # (k, births)
         x = jnp.where(self.earlier[:, None], x, 0.0)
         if self.plan.record(record).fresh:
-            out = jnp.einsum("ktw,twv->ktv", x, gram)
+            out = jnp.einsum("ktw,twv->ktv", x, tape.gram)
             if mine.count:
                 out = out + self.here[:, None] * (now @ mine.block)[:, None, :]
-            return out  # variances may differ from step to step: they are in the blocks
-        else:
-            out = jnp.where(self.earlier[:, None], weighted_rows(x, gram), 0.0)
-            if mine.count:
-                row = mine.gram(self.here)  # (width, t, width)
-                out = out + jnp.tensordot(now, row, 1)
-                out = out + self.here[:, None] * jnp.einsum("ktw,vtw->kv", x, row)[:, None, :]
+            return out
+        gram = tape.gram if tape.births is None else tape.births
+        out = jnp.where(self.earlier[:, None], weighted_rows(x, gram), 0.0)
+        if mine.count:
+            row = mine.row(self.here)  # (births, t, births)
+            out = out + jnp.tensordot(now, row, 1)
+            out = out + self.here[:, None] * jnp.einsum("ktw,vtw->kv", x, row)[:, None, :]
         return out * self.variances.born[record]
 
     # result
 
     def rows(self) -> Tapes:
-        """What this step adds to the tapes."""
         return {r.name: self._row(r) for r in self.plan.records} | self.number_rows()
 
     def _row(self, record: Record) -> Tape:
         """A record's row, zero where this program does not use it."""
-        now = self.now[record.name]
-        missing = record.width - now.count
+        gram, births = self._grams[record.name], self._births[record.name]
         if record.fresh:
-            return self.tapes[record.name].like(None, now.block)
-        tape = self.tapes[record.name]
-        coef = [field.data for field in now.fields] + [jnp.zeros((missing, tape.coef.shape[-1]))]
-        return tape.like(_join(coef, 0), now.gram(self.here))
+            return Tape(None, births.block)
+        data = [field.data for field in self.fields[record.name]]
+        data.append(self._blank(record.space, record.width - gram.count))
+        values = jax.tree.map(lambda *parts: _join(list(parts), 0), *data)
+        extra = births.row(self.here) if record.stencil else None
+        return Tape(values, gram.row(self.here), extra)
 
-    def finite(self) -> Bool[Array, ""]:
-        """Whether nothing is too large: by Cauchy-Schwarz, if the fields' norms are not."""
-        norms = [jnp.sum(now.block) for now in self.now.values()]
-        return self.bounded(norms)
+    def norms(self) -> list:
+        """By Cauchy-Schwarz, those of the fields and of what is born."""
+        return [jnp.sum(jnp.diagonal(x.block)) for x in self._grams.values()]
 
 
 def _join(parts: list, axis: int):

@@ -146,6 +146,10 @@ class AbstractOps(abc.ABC):
         """
 
     @abc.abstractmethod
+    def scale(self, x: Field, profile: Float[Array, " groups"]) -> Field:
+        """`x` times a factor for each group of sites of its space."""
+
+    @abc.abstractmethod
     def read(self, vector: VectorHandle, mix: Float[Array, "size new"] | None = None) -> Field:
         """Value of a trained vector, or linear combinations of its values."""
 

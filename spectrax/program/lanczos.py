@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -86,8 +87,9 @@ def lanczos(
 def _first_vector(task: Task, tape: Tape, row, n: int) -> Tape:
     """A tape of Lanczos vectors whose last row is the normalised field of one row of a tape."""
     out = blank_tape(task.plan, task.plan.record(RECORD), n)
-    coef, gram = tape.coef[row], tape.gram[row, :, row]
-    return out.like(out.coef.at[-1].set(coef / jnp.sqrt(jnp.trace(gram))), out.gram)
+    norm = jnp.sqrt(jnp.trace(tape.gram[row, :, row]))
+    values = jax.tree.map(lambda x, y: x.at[-1].set(y[row] / norm), out.values, tape.values)
+    return eqx.tree_at(lambda x: x.values, out, values)
 
 
 def tridiagonal_eigenvalues(

@@ -1,11 +1,99 @@
 """What is random in a program: stated once, by name, with its spaces and moments."""
 
+import dataclasses
 from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
+
+
+class Space(eqx.Module):
+    """A space whose sites fall into groups, such as inputs of different variance.
+
+    Sites of one group share their law; `scale` gives each group a factor of its own.
+
+    Args:
+        dim: relative dimension.
+        weights: share of the sites in each group, (groups,); they add up to one.
+    """
+
+    dim: Float[Array, ""] | float
+    weights: Float[Array, " groups"] = eqx.field(converter=jnp.asarray)
+
+
+def dimension(space) -> Float[Array, ""] | float:
+    """Relative dimension of a space, given as a number or a `Space`."""
+    return space.dim if isinstance(space, Space) else space
+
+
+def group_weights(space) -> Float[Array, " groups"]:
+    """Share of the sites in each group."""
+    return space.weights if isinstance(space, Space) else jnp.ones(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stencil:
+    r"""How a matrix acts on the index axis of fields, such as a convolution on positions.
+
+    $W x = \frac{1}{\sqrt k} \sum_d W_d\, S_d x$ with k independent matrices $W_d$ of the same kind
+    and $(S_d x)_o = x_{\mathrm{table}[d][o]}$, zero where the table has -1.
+
+    Args:
+        table: inputs that each output reads, (offsets, outputs); one offset reads no input twice.
+        num_inputs: length of the index axis of x.
+    """
+
+    table: tuple[tuple[int, ...], ...]
+    num_inputs: int
+
+    def __post_init__(self):
+        for row in self.table:
+            read = [place for place in row if place >= 0]
+            if len(set(read)) < len(read) or max(row) >= self.num_inputs or min(row) < -1:
+                raise ValueError(
+                    f"Argument `table` must read each of {self.num_inputs} inputs at most once for "
+                    f"each offset, got {row}."
+                )
+
+    @property
+    def num_outputs(self) -> int:
+        """Length of the index axis of W x."""
+        return len(self.table[0])
+
+    @property
+    def reads(self) -> np.ndarray:
+        """The table, (offsets, outputs)."""
+        return np.array(self.table)
+
+    @property
+    def read_by(self) -> np.ndarray:
+        """Outputs that read each input, (offsets, inputs); -1 where there is none."""
+        found = np.full((len(self.table), self.num_inputs), -1)
+        for offset, row in enumerate(self.table):
+            for output, place in enumerate(row):
+                if place >= 0:
+                    found[offset, place] = output
+        return found
+
+    def spread(self, block: Float[Array, "k t w"], forward: bool) -> Float[Array, "k2 t w2"]:
+        r"""$\frac1k \sum_d S_d\, C\, S_d^\top$ of every step (or $S_d^\top C\, S_d$).
+
+        Both axes may hold several fields, one after the other.
+        """
+        table = self.reads if forward else self.read_by
+        size = self.num_inputs if forward else self.num_outputs
+        k, t, w = block.shape
+        block = block.reshape(k // size, size, t, w // size, size)
+        out = 0.0
+        for places in table:
+            there = jnp.asarray(places >= 0)
+            part = block[:, places][..., places]
+            out = out + jnp.where(there[:, None, None, None] & there, part, 0.0)
+        new = len(table[0])
+        return out.reshape(k // size * new, t, w // size * new) / len(table)
 
 
 class Matrix(eqx.Module):
@@ -17,6 +105,7 @@ class Matrix(eqx.Module):
         trained: it adds the spikes that `append` gave it in earlier steps.
         fresh: it is drawn anew at every step.
         symmetric: it equals its transpose, with that variance off the diagonal.
+        stencil: how it acts on the index axis; None = on each vector by itself.
     """
 
     rows: str = eqx.field(static=True)
@@ -25,6 +114,7 @@ class Matrix(eqx.Module):
     trained: bool = eqx.field(static=True, default=False, kw_only=True)
     fresh: bool = eqx.field(static=True, default=False, kw_only=True)
     symmetric: bool = eqx.field(static=True, default=False, kw_only=True)
+    stencil: Stencil | None = eqx.field(static=True, default=None, kw_only=True)
 
 
 class Vector(eqx.Module):
@@ -55,9 +145,11 @@ class Constant(eqx.Module):
     fresh: bool = eqx.field(static=True, default=False, kw_only=True)
 
 
-def weight(rows: str, cols: str, sigma: ArrayLike = 1.0) -> Matrix:
+def weight(
+    rows: str, cols: str, sigma: ArrayLike = 1.0, *, stencil: Stencil | None = None
+) -> Matrix:
     """A trained matrix."""
-    return Matrix(rows, cols, sigma, trained=True)
+    return Matrix(rows, cols, sigma, trained=True, stencil=stencil)
 
 
 Objects = dict[str, Matrix | Vector | Constant]

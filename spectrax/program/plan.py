@@ -9,7 +9,7 @@ import numpy as np
 
 from spectrax.program.field import Field
 from spectrax.program.interface import AbstractOps, MatrixHandle, VectorHandle
-from spectrax.program.objects import Constant, Matrix, Objects, Vector
+from spectrax.program.objects import Constant, Matrix, Objects, Space, Stencil, Vector, dimension
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,21 +17,26 @@ class Record:
     """Fields that are remembered: inputs of one direction of a matrix, or of a trained vector.
 
     `width` fields a step, in space `space`. `noise` is the space in which applying the matrix
-    creates one new Gaussian for each field (None for a trained vector). A fresh `constant` has no
-    fields, only the Gaussians that it brings at every step.
+    creates `births` new Gaussians, one for each vector of the result (None for a trained vector). A
+    fresh `constant` has no fields, only the Gaussians that it brings at every step.
     """
 
     name: str
     space: str
     width: int
     noise: str | None
-    fresh: bool
+    births: int
+    fresh: bool = False
     constant: bool = False
+    stencil: Stencil | None = None
+    forward: bool = True
+    other: str | None = None  # the record of the matrix' opposite direction
 
 
 class Spike(NamedTuple):
     """What `append` gives a matrix at each step: offsets and numbers of its vectors g and h.
 
+    Those of h count what the matrix meets: with a stencil, the vectors that each output reads.
     `weights` names the numbers that multiply them, None if there are none.
     """
 
@@ -82,6 +87,7 @@ class Plan:
         matrices: those that are given spikes, in the order in which they are stated.
         weights: numbers that multiply spikes or gradients: name, shape.
         linear: whether no function is applied to entries.
+        many_groups: numbers of groups of the spaces that have several.
     """
 
     records: tuple[Record, ...]
@@ -89,6 +95,11 @@ class Plan:
     matrices: tuple[Spiked, ...]
     weights: tuple[tuple[str, tuple[int, ...]], ...]
     linear: bool
+    many_groups: tuple[tuple[str, int], ...] = ()
+
+    def groups(self, space: str) -> int:
+        """Number of groups of sites."""
+        return dict(self.many_groups).get(space, 1)
 
     @property
     def remembered(self) -> tuple[Record, ...]:
@@ -98,20 +109,20 @@ class Plan:
     def record(self, name: str) -> Record:
         """The record of that name; one of width zero if the program never makes it."""
         found = [r for r in self.records if r.name == name]
-        return found[0] if found else Record(name, "", 0, None, fresh=False)
+        return found[0] if found else Record(name, "", 0, None, 0)
 
     def families(self, space: str) -> dict[str, tuple[int, int]]:
         """Gaussians born in a space at each step: record name to (offset, width)."""
         offset, out = 0, {}
         for record in self.records:
             if record.noise == space:
-                out[record.name] = (offset, record.width)
-                offset += record.width
+                out[record.name] = (offset, record.births)
+                offset += record.births
         return out
 
     def born(self, space: str) -> int:
         """Number of Gaussians born in a space at each step."""
-        return sum(r.width for r in self.records if r.noise == space)
+        return sum(r.births for r in self.records if r.noise == space)
 
     def fixed(self, space: str) -> dict[str, tuple[int, int]]:
         """Gaussians of a space that were there from the start: name to (offset, size)."""
@@ -152,10 +163,25 @@ class _Declarations(AbstractOps):
     def _empty(self, space, size):
         return Field(space, jnp.zeros((size,)))
 
-    def _record(self, name, x, noise, fresh=False):
-        offset = sum(f.size for f in self.inputs.setdefault(name, []))
-        self.inputs[name].append(x)
-        self.records[name] = Record(name, x.space, offset + x.size, noise, fresh)
+    def _record(self, name, x, noise, births=0, **options):
+        self.inputs.setdefault(name, []).append(x)
+        width = sum(field.size for field in self.inputs[name])
+        births += self.records[name].births if name in self.records else 0
+        self.records[name] = Record(name, x.space, width, noise, births, **options)
+
+    def _apply(self, matrix: MatrixHandle, x, forward: bool):
+        declared, names = matrix.declared, (matrix.forward, matrix.backward)
+        name, other = names if forward else names[::-1]
+        stencil, births = declared.stencil, x.size
+        if stencil is not None:
+            sizes = stencil.num_inputs, stencil.num_outputs
+            size, births = sizes if forward else sizes[::-1]
+            if x.size != size:
+                raise ValueError(f"`{matrix.name}` takes fields of size {size}, got {x.size}.")
+        space = declared.rows if forward else declared.cols
+        options = {"fresh": declared.fresh, "stencil": stencil, "forward": forward}
+        self._record(name, x, space, births, other=other, **options)
+        return self._empty(space, births)
 
     def _offset(self, name, x):
         offset = 0
@@ -169,20 +195,16 @@ class _Declarations(AbstractOps):
         size, space = declared.gram.shape[-1], declared.space
         if declared.fresh:
             record = fresh_record(name)
-            self.records[record] = Record(record, space, size, space, fresh=True, constant=True)
+            self.records[record] = Record(record, space, size, space, size, True, True)
         else:
             self.constants[name] = (space, size)
         return self._empty(space, size)
 
     def apply(self, matrix: MatrixHandle, x):
-        declared = matrix.declared
-        self._record(matrix.forward, x, declared.rows, declared.fresh)
-        return self._empty(declared.rows, x.size)
+        return self._apply(matrix, x, True)
 
     def apply_transposed(self, matrix: MatrixHandle, g):
-        declared = matrix.declared
-        self._record(matrix.backward, g, declared.cols, declared.fresh)
-        return self._empty(declared.cols, g.size)
+        return self._apply(matrix, g, False)
 
     def elementwise(self, function, *fields, size=None):
         self.linear = False
@@ -198,7 +220,10 @@ class _Declarations(AbstractOps):
         return value if mix is None else value.mix(mix)
 
     def append(self, matrix: MatrixHandle, g, h, weights=None):
-        if g.size % h.size or (weights is not None and jnp.shape(weights) != (g.size,)):
+        stencil, size = matrix.declared.stencil, h.size
+        if stencil is not None:
+            size = stencil.num_outputs
+        if g.size % size or (weights is not None and jnp.shape(weights) != (g.size,)):
             raise ValueError(
                 f"Spikes of `{matrix.name}` have sizes {g.size} and {h.size}, weights "
                 f"{jnp.shape(weights)}."
@@ -208,8 +233,10 @@ class _Declarations(AbstractOps):
         if weights is not None:
             name = f"{matrix.name}.weights{len(found)}"
             self.weights[name] = (g.size,)
-        places = self._offset(matrix.backward, g), self._offset(matrix.forward, h)
-        found.append(Spike(*places, g.size, g.size // h.size, name))
+        at_g, at_h = self._offset(matrix.backward, g), self._offset(matrix.forward, h)
+        if stencil is not None:
+            at_h = at_h // stencil.num_inputs * stencil.num_outputs
+        found.append(Spike(at_g, at_h, g.size, g.size // size, name))
 
     def append_vector(self, vector: VectorHandle, h, weights=None):
         self.remember(vector.name, h)
@@ -230,6 +257,9 @@ class _Declarations(AbstractOps):
 
     def recall(self, name, space, size):
         return self._empty(space, size)
+
+    def scale(self, x, profile):
+        return self._empty(x.space, x.size)
 
     def history(self, name, space, num):
         return self._empty(space, num)
@@ -290,7 +320,7 @@ def variances(objects: Objects, dims: dict) -> Variances:
     for name, declared in objects.items():
         if isinstance(declared, Matrix):
             handle = MatrixHandle(None, name, declared)
-            rho = dims[declared.rows] / dims[declared.cols]
+            rho = jnp.asarray(dimension(dims[declared.rows]) / dimension(dims[declared.cols]))
             for record, ratio in ((handle.backward, rho), (handle.forward, jnp.ones_like(rho))):
                 ratios[record], born[record] = ratio, declared.sigma**2 * ratio
         elif isinstance(declared, Vector):
@@ -301,7 +331,7 @@ def variances(objects: Objects, dims: dict) -> Variances:
     return Variances(born, ratios, fixed, initial)
 
 
-def make_plan(programs: Sequence[Callable], objects: Callable) -> Plan:
+def make_plan(programs: Sequence[Callable], objects: Callable, dims: dict) -> Plan:
     """Run programs on empty fields and list what they do.
 
     Several programs that run one after the other (training, then a probe) share one plan: a record
@@ -325,4 +355,5 @@ def make_plan(programs: Sequence[Callable], objects: Callable) -> Plan:
         tuple(matrices[name] for name in stated if name in matrices),
         tuple(sorted(weights.items())),
         linear,
+        tuple((name, len(x.weights)) for name, x in sorted(dims.items()) if isinstance(x, Space)),
     )

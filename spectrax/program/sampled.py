@@ -21,6 +21,7 @@ Source: theory page, sections P and 4.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -31,17 +32,18 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from spectrax import _kind, check
 from spectrax._memory import available_memory
+from spectrax.program.interpreter import AbstractInterpreter, AbstractLimit
 from spectrax.program.normals import standard_normals
 from spectrax.program.objects import Objects
 from spectrax.program.plan import Plan, Record
-from spectrax.program.sampled_ops import SampledOps, SampledTape, gram_schmidt, other_record
-from spectrax.program.tapes import Numbers, Tapes
+from spectrax.program.sampled_ops import SampledOps, SampledTape, gram_schmidt
+from spectrax.program.tapes import Numbers, Tapes, numbers
 
 COPIES = 4  # memory over that of tapes and normals; measured: 2.9-4
 ROUNDING = 1e-8  # resolution of linear programs; below it a vector has no responses of its own
 
 
-class SampledLimit(eqx.Module):
+class SampledLimit(AbstractInterpreter):
     r"""The limit of nonlinear programs, by populations of sites (quasi-Monte Carlo).
 
     Errors fall almost like 1/S for smooth functions and few steps, like $1/\sqrt S$ at worst.
@@ -83,8 +85,8 @@ class SampledLimit(eqx.Module):
                 f"Argument `num_neurons` must be a multiple of 4 with signs, got {num_neurons}."
             )
 
-    def prepare(self, plan: Plan, n: int, scramble: int = 0) -> "Sites":
-        """Normals for a program of n steps.
+    def prepare(self, plan: Plan, n: int) -> list["Sites"]:
+        """Normals for a program of n steps, once for each scramble.
 
         Raises:
             ValueError: if there are too few neurons, or more than fits into memory.
@@ -92,6 +94,9 @@ class SampledLimit(eqx.Module):
         if isinstance(self.key, jax.core.Tracer):
             raise ValueError("Argument `key` of SampledLimit must be concrete, got a traced value.")
         _require_memory(plan, n, self.num_neurons)
+        return [self._sites(plan, n, scramble) for scramble in range(self.num_scrambles)]
+
+    def _sites(self, plan: Plan, n: int, scramble: int) -> "Sites":
         with jax.ensure_compile_time_eval():
             seed = (*np.ravel(jax.random.key_data(self.key)).tolist(), scramble)
         normals = standard_normals(plan, n, self.num_neurons, seed, self.signs)
@@ -133,13 +138,13 @@ class Kernels(eqx.Module):
         """Inner products."""
         return self.gram
 
-    def response(self, lo: int, width: int) -> Float[Array, "n m"] | None:
+    def response(self, places: slice, groups) -> Float[Array, "n m"] | None:
         """Averaged derivatives in the noise of the other direction of the matrix."""
-        del lo, width
+        del places, groups
         return self.coefficients
 
 
-class Sites(eqx.Module):
+class Sites(AbstractLimit):
     """The sampled limit, ready for one program.
 
     Args:
@@ -160,40 +165,45 @@ class Sites(eqx.Module):
         steps = {r.name: len(self.normals[r.name]) // r.width for r in plan.remembered if r.noise}
 
         def tape(record: Record) -> SampledTape:
-            values = jnp.zeros((n, record.width, self.num_neurons))
+            groups = plan.groups(record.space)
+            values = jnp.zeros((n, record.width, groups, self.num_neurons))
             if record.noise is None:
                 return SampledTape(values, None, None, None)
-            total, other = steps[record.name], plan.record(other_record(record.name)).width
+            total, other = steps[record.name], plan.record(record.other).width
             factor = jnp.zeros((n, record.width, total * record.width))
             slopes = jnp.zeros((n, record.width, total * other))
             return SampledTape(values, values, factor, slopes)
 
-        numbers = {name: Numbers(jnp.zeros((n, *shape))) for name, shape in plan.weights}
-        return {record.name: tape(record) for record in plan.remembered} | numbers
+        tapes: Tapes = {record.name: tape(record) for record in plan.remembered}
+        return tapes | numbers(plan, n)
 
     def ops(self, plan: Plan, objects: Objects, *state) -> SampledOps:
-        """Step t of a program: `state` are variances, tapes, theta, t and live."""
-        return SampledOps(plan, objects, *state, self.normals, self.resolution)
+        """Step t of a program: `state` are variances, weights, tapes, theta, t and live."""
+        return SampledOps(self.normals, self.resolution, plan, objects, *state)
 
     def map(self, row: Callable, *args):
         """Many rows, one after the other: their populations would not fit side by side."""
         return jax.lax.map(lambda x: row(*x), args)
 
-    def order(self, tapes: Tapes) -> dict:
+    def order(self, plan: Plan, tapes: Tapes, weights: dict) -> dict:
         """Kernels only: populations are dropped."""
-        return _kernels(tapes)
+        by_record = {record.name: weights[record.space] for record in plan.remembered}
+        # derivatives make what they need of the tapes again, if it is needed at all
+        return jax.checkpoint(partial(_kernels, plan))(tapes, by_record)
 
 
-@jax.checkpoint  # derivatives make what they need of the tapes again, if it is needed at all
-def _kernels(tapes: Tapes) -> dict:
+def _kernels(plan: Plan, tapes: Tapes, weights: dict) -> dict:
     def kernels(name, tape):
         if isinstance(tape, Numbers):
             return tape
-        flat = tape.values.reshape(-1, tape.values.shape[-1])
+        values = tape.values
+        if values.shape[2] > 1:
+            values = values * jnp.sqrt(weights[name] * values.shape[2])[:, None]
+        flat = values.reshape(values.shape[0] * values.shape[1], -1)
         gram = flat @ flat.T / flat.shape[-1]
         if tape.slopes is None:
             return Kernels(gram, None)
-        slopes, other = tape.slopes.reshape(len(flat), -1), tapes.get(other_record(name))
+        slopes, other = tape.slopes.reshape(len(flat), -1), tapes.get(plan.record(name).other)
         return Kernels(gram, slopes if other is None else _responses(slopes, other))
 
     return {name: kernels(name, tape) for name, tape in tapes.items()}

@@ -1,4 +1,6 @@
-"""Write-once memory of a program in the Gaussian limit."""
+"""Write-once memory of a program in a limit: row t of a tape is filled in at step t."""
+
+import math
 
 import equinox as eqx
 import jax
@@ -8,111 +10,16 @@ from jaxtyping import Array, Float, Int
 from spectrax.program.plan import Plan, Record
 
 
-class Tape(eqx.Module):
-    """What is remembered of the fields of one record; row t is written once, at step t.
-
-    A single row has the same form without the first axis.
-
-    Args:
-        coef: coefficients of the fields on the Gaussians of their space: those there from the
-            start, then those born at each step, (time, width, fixed + time * born).
-        gram: inner products of the fields, (time, width, time, width), kept symmetric. For a fresh
-            matrix or constant, covariances of what is born, of equal time only: (time, width,
-            width), and no coefficients.
-        fixed: Gaussians of the space that were there from the start.
-        born: Gaussians born in the space at each step.
-    """
-
-    coef: Float[Array, "*t width coefficients"] | None
-    gram: Float[Array, "..."]
-    fixed: int = eqx.field(static=True)
-    born: int = eqx.field(static=True)
-
-    def like(self, coef, gram) -> "Tape":
-        """A tape (or row) of the same space."""
-        return Tape(coef, gram, self.fixed, self.born)
-
-    def write(self, row: "Tape", t: Int[Array, ""]) -> "Tape":
-        """Fill in row t (and by symmetry column t of `gram`)."""
-
-        def put(x, part, axis=0):
-            return jax.lax.dynamic_update_index_in_dim(x, part, t, axis)
-
-        gram = put(self.gram, row.gram)
-        if self.coef is None:
-            return self.like(None, gram)
-        gram = put(gram, jnp.moveaxis(row.gram, 0, -1), 2)
-        return self.like(put(self.coef, row.coef), gram)
-
-    def take(self, t: Int[Array, ""]) -> "Tape":
-        """The transpose of `write`: what the entries made from row t add up to."""
-
-        def get(x, axis=0):
-            return jax.lax.dynamic_index_in_dim(x, t, axis, keepdims=False)
-
-        if self.coef is None:
-            return self.like(None, get(self.gram))
-        n, row, column = self.gram.shape[0], get(self.gram), get(self.gram, 2)
-        other = jnp.where(jnp.arange(n)[:, None, None] == t, 0.0, column)  # the corner counts once
-        return self.like(get(self.coef), row + jnp.moveaxis(other, -1, 0))
-
-    def cut(self, n: int) -> "Tape":
-        """The first n steps."""
-        if self.coef is None:
-            return self.like(None, self.gram[:n])
-        return self.like(self.coef[:n, :, : self.fixed + n * self.born], self.gram[:n, :, :n])
-
-    def extend(self, n: int) -> "Tape":
-        """Room for n steps in all; new rows are zero."""
-        more = n - self.gram.shape[0]
-
-        def pad(x, *amounts):
-            return jnp.pad(x, [(0, amount) for amount in amounts])
-
-        if self.coef is None:
-            return self.like(None, pad(self.gram, more, 0, 0))
-        coef = pad(self.coef, more, 0, more * self.born)
-        return self.like(coef, pad(self.gram, more, 0, more, 0))
-
-    def stack(self, row: "Tape") -> "Tape":
-        """Enter rows, stacked along a new first axis, as the last ones."""
-        first = self.gram.shape[0] - row.gram.shape[0]
-
-        def enter(x, part):
-            return x.at[first:].set(part)
-
-        if self.coef is None:
-            return self.like(None, enter(self.gram, row.gram))
-        n, w = self.gram.shape[:2]
-        lower = enter(self.gram, row.gram).reshape(n * w, n * w)
-        time = jnp.arange(n * w) // w
-        gram = jnp.where(time[:, None] >= time[None, :], lower, lower.T)  # symmetric
-        return self.like(enter(self.coef, row.coef), gram.reshape(n, w, n, w))
-
-    def kernel(self) -> Float[Array, "*batch n n"]:
-        """Inner products with (time, width) as one index."""
-        *batch, time, width = self.gram.shape[:-2]  # of solutions, if there are several
-        return self.gram.reshape(*batch, time * width, time * width)
-
-    def response(self, lo: int, width: int) -> Float[Array, "*batch n m"]:
-        """Coefficients on some of the Gaussians born at each step, (time, width) as one index."""
-        *batch, n, w, _ = self.coef.shape
-        born = self.coef[..., self.fixed :].reshape(*batch, n * w, n, -1)
-        return born[..., lo : lo + width].reshape(*batch, n * w, n * width)
-
-
 class AbstractRows(eqx.Module):
     """A tape all of whose arrays have time as their first axis; a row has none."""
 
     def write(self, row: "AbstractRows", t: Int[Array, ""]) -> "AbstractRows":
         """Fill in row t."""
-        return jax.tree.map(
-            lambda x, part: jax.lax.dynamic_update_index_in_dim(x, part, t, 0), self, row
-        )
+        return jax.tree.map(lambda x, part: _put(x, part, t), self, row)
 
     def take(self, t: Int[Array, ""]) -> "AbstractRows":
-        """The transpose of `write`."""
-        return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, t, 0, False), self)
+        """The transpose of `write`: what the entries made from row t add up to."""
+        return jax.tree.map(lambda x: _get(x, t), self)
 
     def cut(self, n: int) -> "AbstractRows":
         """The first n steps."""
@@ -120,15 +27,11 @@ class AbstractRows(eqx.Module):
 
     def extend(self, n: int) -> "AbstractRows":
         """Room for n steps in all; new rows are zero."""
+        return jax.tree.map(lambda x: _room(x, n, (0,)), self)
 
-        def pad(x):
-            return jnp.pad(x, [(0, n - x.shape[0])] + [(0, 0)] * (x.ndim - 1))
-
-        return jax.tree.map(pad, self)
-
-    def stack(self, row: "AbstractRows") -> "AbstractRows":
+    def stack(self, rows: "AbstractRows") -> "AbstractRows":
         """Enter rows, stacked along a new first axis, as the last ones."""
-        return jax.tree.map(lambda x, part: x.at[x.shape[0] - part.shape[0] :].set(part), self, row)
+        return jax.tree.map(_enter, self, rows)
 
 
 class Numbers(AbstractRows):
@@ -137,40 +40,163 @@ class Numbers(AbstractRows):
     value: Float[Array, "..."]
 
 
+class Coefficients(eqx.Module):
+    """Fields as linear combinations of the Gaussians of their space, in every group of its sites.
+
+    Args:
+        initial: coefficients on Gaussians that were there from the start, (…, groups, initial).
+        born: coefficients on those born at each step, (…, groups, time, born).
+    """
+
+    initial: Float[Array, "*fields groups initial"]
+    born: Float[Array, "*fields groups time born"]
+
+
+class Tape(eqx.Module):
+    """What is remembered of the fields of one record in the Gaussian limit.
+
+    Args:
+        values: the fields, axes (time, width) first; None for a fresh matrix or constant.
+        gram: inner products of the fields, (time, width, time, width), kept symmetric. For what is
+            fresh, covariances of the Gaussians of one step, (time, births, births).
+        births: covariances of the Gaussians that the record made, over their variance, if they
+            are not `gram`, (time, births, time, births).
+    """
+
+    values: Coefficients | None
+    gram: Float[Array, "..."]
+    births: Float[Array, "..."] | None = None
+
+    def write(self, row: "Tape", t: Int[Array, ""]) -> "Tape":
+        """Fill in row t (and by symmetry column t of what is symmetric)."""
+        if self.values is None:
+            return Tape(None, _put(self.gram, row.gram, t))
+        values = jax.tree.map(lambda x, part: _put(x, part, t), self.values, row.values)
+        both = (self.gram, self.births), (row.gram, row.births)
+        return Tape(values, *jax.tree.map(lambda x, part: _put_symmetric(x, part, t), *both))
+
+    def take(self, t: Int[Array, ""]) -> "Tape":
+        """The transpose of `write`: what the entries made from row t add up to."""
+        if self.values is None:
+            return Tape(None, _get(self.gram, t))
+        values = jax.tree.map(lambda x: _get(x, t), self.values)
+        both = jax.tree.map(lambda x: _get_symmetric(x, t), (self.gram, self.births))
+        return Tape(values, *both)
+
+    def cut(self, n: int) -> "Tape":
+        """The first n steps."""
+        if self.values is None:
+            return Tape(None, self.gram[:n])
+        values = Coefficients(self.values.initial[:n], self.values.born[:n, :, :, :n])
+        return Tape(values, *jax.tree.map(lambda x: x[:n, :, :n], (self.gram, self.births)))
+
+    def extend(self, n: int) -> "Tape":
+        """Room for n steps in all; new rows are zero."""
+        if self.values is None:
+            return Tape(None, _room(self.gram, n, (0,)))
+        values = Coefficients(
+            _room(self.values.initial, n, (0,)), _room(self.values.born, n, (0, 3))
+        )
+        both = jax.tree.map(lambda x: _room(x, n, (0, 2)), (self.gram, self.births))
+        return Tape(values, *both)
+
+    def stack(self, rows: "Tape") -> "Tape":
+        """Enter rows, stacked along a new first axis, as the last ones."""
+        if self.values is None:
+            return Tape(None, _enter(self.gram, rows.gram))
+        values = jax.tree.map(_enter, self.values, rows.values)
+        both = (self.gram, self.births), (rows.gram, rows.births)
+        return Tape(values, *jax.tree.map(_enter_symmetric, *both))
+
+    def kernel(self) -> Float[Array, "*batch n n"]:
+        """Inner products with (time, width) as one index."""
+        *batch, time, width = self.gram.shape[:-2]  # of solutions, if there are several
+        return self.gram.reshape(*batch, time * width, time * width)
+
+    def response(
+        self, places: slice, groups: Float[Array, " groups"]
+    ) -> Float[Array, "*batch n m"]:
+        """Coefficients on some of the Gaussians born at each step, (time, width) as one index.
+
+        Averaged over the groups of sites.
+        """
+        weights = groups[..., None, None, :, None, None]
+        born = jnp.sum(self.values.born[..., places] * weights, -3)
+        *batch, n, w, _, births = born.shape
+        return born.reshape(*batch, n * w, n * births)
+
+
+def _put(x, part, t, axis=0):
+    return jax.lax.dynamic_update_index_in_dim(x, part, t, axis)
+
+
+def _get(x, t, axis=0):
+    return jax.lax.dynamic_index_in_dim(x, t, axis, keepdims=False)
+
+
+def _put_symmetric(x, part, t):
+    return _put(_put(x, part, t), jnp.moveaxis(part, 0, -1), t, 2)
+
+
+def _get_symmetric(x, t):
+    column = _get(x, t, 2)
+    other = jnp.where(jnp.arange(len(x))[:, None, None] == t, 0.0, column)  # the corner once
+    return _get(x, t) + jnp.moveaxis(other, -1, 0)
+
+
+def _room(x, n: int, axes: tuple[int, ...]):
+    return jnp.pad(x, [(0, n - size if axis in axes else 0) for axis, size in enumerate(x.shape)])
+
+
+def _enter(x, part):
+    return x.at[x.shape[0] - part.shape[0] :].set(part)
+
+
+def _enter_symmetric(x, part):
+    n, w = x.shape[:2]
+    lower = _enter(x, part).reshape(n * w, n * w)
+    time = jnp.arange(n * w) // w
+    return jnp.where(time[:, None] >= time[None, :], lower, lower.T).reshape(n, w, n, w)
+
+
 Tapes = dict[str, Tape | AbstractRows]
 
 
 def blank_tape(plan: Plan, record: Record, n: int) -> Tape:
-    """A tape of n empty rows."""
-    w, born, fixed = record.width, plan.born(record.space), plan.num_fixed(record.space)
+    """A tape of n empty rows in the Gaussian limit."""
+    w, b = record.width, record.births
     if record.fresh:
-        return Tape(None, jnp.zeros((n, w, w)), fixed, born)
-    return Tape(jnp.zeros((n, w, fixed + n * born)), jnp.zeros((n, w, n, w)), fixed, born)
+        return Tape(None, jnp.zeros((n, b, b)))
+    groups, initial = plan.groups(record.space), plan.num_fixed(record.space)
+    values = Coefficients(
+        jnp.zeros((n, w, groups, initial)), jnp.zeros((n, w, groups, n, plan.born(record.space)))
+    )
+    births = jnp.zeros((n, b, n, b)) if record.stencil else None
+    return Tape(values, jnp.zeros((n, w, n, w)), births)
 
 
-def rearrange(tape: Tape, name: str, old: Plan, new: Plan) -> Tape:
+def rearrange(tape: Tape | AbstractRows, name: str, old: Plan, new: Plan) -> Tape | AbstractRows:
     """The tape of one program as that of a plan with more constants, records, or wider ones."""
-    if isinstance(tape, AbstractRows):
+    if not isinstance(tape, Tape):
         return tape
-    record = new.record(name)
-    space, more = record.space, record.width - tape.gram.shape[1]
-    if more == 0 and (old.fixed(space), old.families(space)) == (
-        new.fixed(space),
-        new.families(space),
-    ):
+    before, record, space = old.record(name), new.record(name), new.record(name).space
+    more, births = record.width - before.width, record.births - before.births
+    same = (old.fixed(space), old.families(space)) == (new.fixed(space), new.families(space))
+    if more == births == 0 and same:
         return tape
-    if tape.coef is None:
-        gram = jnp.pad(tape.gram, ((0, 0), (0, more), (0, more)))
-        return Tape(None, gram, new.num_fixed(space), new.born(space))
-    n = tape.gram.shape[0]
+    if tape.values is None:
+        return Tape(None, jnp.pad(tape.gram, ((0, 0), (0, births), (0, births))))
+    values = Coefficients(
+        _move(tape.values.initial, old.fixed(space), new.fixed(space), new.num_fixed(space)),
+        _move(tape.values.born, old.families(space), new.families(space), new.born(space)),
+    )
+    values = jax.tree.map(
+        lambda x: jnp.pad(x, ((0, 0), (0, more), *[(0, 0)] * (x.ndim - 2))), values
+    )
     gram = jnp.pad(tape.gram, ((0, 0), (0, more), (0, 0), (0, more)))
-    fixed, born = tape.coef[..., : tape.fixed], tape.coef[..., tape.fixed :]
-    born = born.reshape(*tape.coef.shape[:2], n, tape.born)
-    fixed = _move(fixed, old.fixed(space), new.fixed(space), new.num_fixed(space))
-    born = _move(born, old.families(space), new.families(space), new.born(space))
-    coef = jnp.concatenate([fixed, born.reshape(*born.shape[:2], -1)], axis=-1)
-    coef = jnp.pad(coef, ((0, 0), (0, more), (0, 0)))
-    return Tape(coef, gram, new.num_fixed(space), new.born(space))
+    if tape.births is None:
+        return Tape(values, gram)
+    return Tape(values, gram, jnp.pad(tape.births, ((0, 0), (0, births), (0, 0), (0, births))))
 
 
 def _move(x, old: dict, new: dict, size: int):
@@ -183,9 +209,13 @@ def _move(x, old: dict, new: dict, size: int):
 
 
 def blank_tapes(plan: Plan, n: int) -> Tapes:
-    """Empty tapes for all records of a program."""
-    numbers = {name: Numbers(jnp.zeros((n, *shape))) for name, shape in plan.weights}
-    return {record.name: blank_tape(plan, record, n) for record in plan.records} | numbers
+    """Empty tapes for all records of a program in the Gaussian limit."""
+    return {record.name: blank_tape(plan, record, n) for record in plan.records} | numbers(plan, n)
+
+
+def numbers(plan: Plan, n: int) -> Tapes:
+    """Empty tapes for the weights of spikes."""
+    return {name: Numbers(jnp.zeros((n, *shape))) for name, shape in plan.weights}
 
 
 def write(tapes: Tapes, rows: Tapes, t: Int[Array, ""]) -> Tapes:
@@ -197,7 +227,7 @@ def add_row(tapes: Tapes, rows: Tapes, t: Int[Array, ""]) -> Tapes:
     """Add to row t of every tape."""
 
     def add(tape, row):
-        old = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, t, 0, False), tape)
+        old = jax.tree.map(lambda x: _get(x, t), tape)
         return tape.write(jax.tree.map(jnp.add, old, row), t)
 
     return {name: add(tape, rows[name]) for name, tape in tapes.items()}
@@ -249,17 +279,27 @@ def stack_rows(rows: Tapes, blank: Tapes) -> Tapes:
     return {name: blank[name].stack(row) for name, row in rows.items()}
 
 
-def weighted_rows(weight: Float[Array, "k t w"], tape: Float[Array, "t w *rest"]):
-    """sum_tw weight[k, t, w] tape[t, w, ...]."""
-    k, t, w = weight.shape
-    rest = tape.shape[2:]
-    out = weight.reshape(k, t * w) @ tape.reshape(t * w, -1)
-    return out.reshape(k, *rest)
+def weighted_rows(weight: Float[Array, "k t w"], values):
+    """sum_tw weight[k, t, w] values[t, w, ...] of every array."""
+    flat = weight.reshape(weight.shape[0], -1)
+
+    def combine(x):
+        rest = x.shape[2:]
+        out = flat @ x.reshape(flat.shape[1], math.prod(rest))
+        return out.reshape(len(flat), *rest)
+
+    return jax.tree.map(combine, values)
 
 
-def inner_with_rows(tape: Float[Array, "t w *rest"], x: Float[Array, "k *rest"]):
-    """sum_rest tape[t, w, rest] x[k, rest], shape (k, t, w)."""
-    t, w = tape.shape[:2]
-    # tape first: then its cotangent has the tape's own layout
-    out = jnp.einsum("aq,kq->ak", tape.reshape(t * w, -1), x)
-    return out.T.reshape(-1, t, w)
+def inner_with_rows(values, dual) -> Float[Array, "k t w"]:
+    """sum_rest values[t, w, rest] dual[k, rest], over all arrays."""
+
+    def product(x, y):
+        # values first: then their cotangent has the tape's own layout
+        q = math.prod(x.shape[2:])
+        return jnp.einsum("aq,kq->ak", x.reshape(t * w, q), y.reshape(k, q))
+
+    t, w = jax.tree.leaves(values)[0].shape[:2]
+    k = len(jax.tree.leaves(dual)[0])
+    parts = jax.tree.leaves(jax.tree.map(product, values, dual))
+    return sum(parts[1:], parts[0]).T.reshape(k, t, w)

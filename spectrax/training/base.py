@@ -13,11 +13,11 @@ from jaxtyping import Array, Bool, Float, Int
 from spectrax import _show
 from spectrax.program import causal
 from spectrax.program.coordinates import coordinates
-from spectrax.program.finite import Network, Trainer
-from spectrax.program.gaussian_limit import GaussianLimit
+from spectrax.program.finite import Network, Sizes, Trainer
+from spectrax.program.gaussian import GaussianLimit
+from spectrax.program.interpreter import AbstractLimit
 from spectrax.program.objects import Objects
 from spectrax.program.plan import Plan, make_plan
-from spectrax.program.sampled import Sites
 from spectrax.program.tapes import write
 from spectrax.training.order import Order
 
@@ -88,19 +88,19 @@ class AbstractDMFT(eqx.Module):
         """Whether every hyperparameter is in its domain (traced values cannot raise)."""
 
     @abc.abstractmethod
-    def rounded(self, size: int) -> tuple["AbstractDMFT", dict[str, int]]:
-        """The model of a network of that size, and the dimension of each space."""
+    def rounded(self, size: int) -> tuple["AbstractDMFT", Sizes]:
+        """The model of a network of that size, and dimensions of each space or of its groups."""
 
     def coordinates(self) -> Float[Array, "t1 t1"]:
         """Row t: (a, c_0, c_1, …) of every trained weight after t updates."""
         return coordinates(self.transformation(), self.rates())
 
-    def task(self, interpreter: GaussianLimit | Sites = GaussianLimit()) -> causal.Task:
+    def task(self, interpreter: AbstractLimit = GaussianLimit()) -> causal.Task:
         """The program with everything that its limit depends on."""
         given = self.program, self.objects, self.spaces(), self.coordinates()[:-1]
         return causal.Task(*given, interpreter=interpreter, plan=self.plan())
 
-    def trainer(self, sizes: dict[str, int]) -> Trainer:
+    def trainer(self, sizes: Sizes) -> Trainer:
         """Trains finite networks with spaces of these dimensions; see `rounded`."""
         given = self.program, self.objects, self.transformation, self.rates()
         return Trainer(*given, tuple(sizes.items()))
@@ -114,17 +114,18 @@ class AbstractDMFT(eqx.Module):
 
     def initial(self) -> Order:
         """Empty order parameters."""
-        return Order(self.task().blank(), self.plan(), self.layers)
+        task = self.task()
+        return Order(task.blank(), task.plan, self.layers, task.weights())
 
     def step(self, order: Order, t: int | Int[Array, ""]) -> Order:
         """Fill in row t from the rows before it."""
         t = jnp.asarray(t)
         rows, *_ = self.task().row(order.tapes, t)
-        return Order(write(order.tapes, rows, t), order.plan, self.layers)
+        return eqx.tree_at(lambda x: x.tapes, order, write(order.tapes, rows, t))
 
     def update(self, order: Order) -> Order:
         """The self-consistency map over whole kernels; its fixed point is the theory."""
-        return Order(causal.update(self.task(), order.tapes)[0], order.plan, self.layers)
+        return eqx.tree_at(lambda x: x.tapes, order, causal.update(self.task(), order.tapes)[0])
 
 
 def _is_traced(x) -> bool:
@@ -145,7 +146,7 @@ def _plan(structure, shapes: tuple, rest_structure, rest: tuple) -> Plan:
     def run(leaves):
         rest_tree = jax.tree.unflatten(rest_structure, rest)
         model = eqx.combine(jax.tree.unflatten(structure, leaves), rest_tree)
-        found.append(make_plan([model.program], model.objects))
+        found.append(make_plan([model.program], model.objects, model.spaces()))
 
     jax.eval_shape(run, shapes)
     return found[0]

@@ -36,6 +36,7 @@ class Order(eqx.Module):
         tapes: what the program remembers.
         plan: what the program does.
         layers: names of the objects between the layers, the readout last.
+        weights: share of each group of sites, by space.
 
     Source: theory page, section 3.2.
     """
@@ -43,6 +44,7 @@ class Order(eqx.Module):
     tapes: dict
     plan: Plan = eqx.field(static=True)
     layers: tuple[str, ...] = eqx.field(static=True)
+    weights: dict
 
     __repr__ = _show.order
 
@@ -84,8 +86,12 @@ class Order(eqx.Module):
     def _response(self, record: str | None, noise: str | None) -> Response | None:
         if record is None or noise is None:
             return None
-        families = self.plan.families(self.plan.record(record).space)
-        return self.tapes[record].response(*families[noise]) if noise in families else None
+        space = self.plan.record(record).space
+        families = self.plan.families(space)
+        if noise not in families:
+            return None
+        lo, births = families[noise]
+        return self.tapes[record].response(slice(lo, lo + births), self.weights[space])
 
     def kernels(self, name: str, num_steps: int) -> Kernels:
         """Kernels of the fields that make the spikes of a matrix."""

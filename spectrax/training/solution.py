@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Int
 
 from spectrax import _kind, _show, check
 from spectrax._batches import counted, over_batches
+from spectrax.program.objects import dimension
 from spectrax.seam import (
     CoupledSpikes,
     CoupledWeights,
@@ -105,7 +106,7 @@ class Solution(eqx.Module):
         matrix, sigma = self.order.plan.matrix(name), model.objects(0)[name].sigma
         *kernels, coupling = self.order.kernels(name, model.num_steps)
         dims = model.spaces()
-        aspect = dims[matrix.rows] / dims[matrix.cols]
+        aspect = dimension(dims[matrix.rows]) / dimension(dims[matrix.cols])
         if model.coupling is not None:
             return CoupledWeights(*kernels, model.coupling, aspect, sigma)
         if matrix.symmetric:

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import optimistix as optx
 
 from spectrax import _kind
-from spectrax.program.gaussian_limit import GaussianLimit
-from spectrax.program.sampled import SampledLimit, Sites
+from spectrax.program.gaussian import GaussianLimit
+from spectrax.program.interpreter import AbstractInterpreter, AbstractLimit
+from spectrax.program.sampled import SampledLimit
 from spectrax.program.solvers import (
     AbstractAdjoint,
     AbstractSolver,
@@ -76,7 +77,7 @@ def solve(
             "`spectrax.enable_x64()` before building it, or pass `allow_float32=True`."
         )
     interpreter = GaussianLimit() if interpreter is None else interpreter
-    if not isinstance(interpreter, GaussianLimit | SampledLimit):
+    if not isinstance(interpreter, AbstractInterpreter):
         raise ValueError(
             f"Argument `interpreter` must be a GaussianLimit or a SampledLimit, got {interpreter}."
         )
@@ -89,7 +90,8 @@ def solve(
         raise ValueError(
             f"Argument `adjoint` must be a CausalAdjoint or an ImplicitAdjoint, got {adjoint!r}."
         )
-    found = [_solve(model, prepared, solver, adjoint) for prepared in _prepared(model, interpreter)]
+    limits = interpreter.prepare(model.plan(), model.num_steps)
+    found = [_solve(model, prepared, solver, adjoint) for prepared in limits]
     solution = found[0] if len(found) == 1 else _average(found)
     if throw and not isinstance(solution.result._value, jax.core.Tracer):
         if not bool(jnp.all(solution.result == RESULTS.successful)):
@@ -100,18 +102,10 @@ def solve(
 _SOLVERS = "a CausalSweep or a solver of Optimistix"
 
 
-def _prepared(model: AbstractDMFT, interpreter: GaussianLimit | SampledLimit) -> list:
-    """The interpreter, ready for the model's program; once for each scramble."""
-    plan, n = model.plan(), model.num_steps
-    if isinstance(interpreter, GaussianLimit):
-        return [interpreter.prepare(plan, n)]
-    return [interpreter.prepare(plan, n, k) for k in range(interpreter.num_scrambles)]
-
-
 @eqx.filter_jit
 def _solve(
     model: AbstractDMFT,
-    interpreter: GaussianLimit | Sites,
+    interpreter: AbstractLimit,
     solver: AbstractSolver,
     adjoint: AbstractAdjoint,
 ) -> Solution:
@@ -124,7 +118,8 @@ def _solve(
     result = RESULTS.where(history.live[-1], RESULTS.successful, bad)
     result = RESULTS.where(model.valid(), result, RESULTS.invalid)
     stats = {"residual": residual(task, history), "diverged_at": diverged_at}
-    order = Order(interpreter.order(history.tapes), task.plan, model.layers)
+    kernels = interpreter.order(task.plan, history.tapes, task.weights())
+    order = Order(kernels, task.plan, model.layers, task.weights())
     return Solution(model, order, history.seen, model.coordinates(), result, stats)
 
 

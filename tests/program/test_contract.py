@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from spectrax.program.causal import Task
 from spectrax.program.coordinates import coordinates, heavy_ball
 from spectrax.program.finite import Trainer
-from spectrax.program.gaussian_limit import GaussianLimit
+from spectrax.program.gaussian import GaussianLimit
 from spectrax.program.objects import Constant, Matrix, Objects, Vector, weight
 from spectrax.program.plan import make_plan
 from spectrax.program.sampled import SampledLimit
@@ -173,11 +173,11 @@ def limits(case: Case, kind: str, adjoint=CausalAdjoint()) -> Callable:
     """p -> what the program observes, (steps, numbers), and how far it is from self-consistent."""
     theta = coordinates(optimizer(), rates(case))[:-1]
     toy = Toy(case, jnp.asarray(P))
-    plan = make_plan([toy.program], toy.objects)
+    plan = make_plan([toy.program], toy.objects, dict(case.dims))
     interpreter = GaussianLimit()
     if kind == "sampled":
         interpreter = SampledLimit(case.num_sites, key=jax.random.key(0))
-    prepared = interpreter.prepare(plan, case.num_steps)
+    (prepared,) = interpreter.prepare(plan, case.num_steps)
 
     def value(p):
         given = Toy(case, p).program, Toy(case, p).objects, dict(case.dims), theta

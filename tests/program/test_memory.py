@@ -25,6 +25,6 @@ def test_reverse_mode_keeps_the_tapes_only():
     forward = next(e for e in traced.eqns if e.params.get("name") == "_solve")
     kept = sum(var.aval.size * var.aval.dtype.itemsize for var in forward.outvars)
     plan = model(1.0).plan()
-    blank = limit.prepare(plan, steps).blank(plan, steps)
+    blank = limit.prepare(plan, steps)[0].blank(plan, steps)
     tapes = sum(x.nbytes for x in jax.tree.leaves(blank))
     assert tapes < kept < 4 * tapes, f"{kept / tapes:.1f} times the tapes"

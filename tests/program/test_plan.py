@@ -32,7 +32,7 @@ def test_matrices_come_in_the_order_of_their_declaration():
     names = tuple(f"W{k}" for k in range(depth))
 
     for programs in ([program], [program, probe]):
-        plan = make_plan(programs, objects)
+        plan = make_plan(programs, objects, {})
         assert tuple(matrix.name for matrix in plan.matrices) == names
         assert forward_records(plan, names) == (*(f"{name}.forward" for name in names), None)
         assert backward_records(plan, names) == (None, *(f"{name}.backward" for name in names))
@@ -49,4 +49,4 @@ def test_an_unknown_object_is_refused_by_name():
         ops["W"] @ ops["x"]
 
     with pytest.raises(ValueError, match="no random object `x`, only `W`"):
-        make_plan([program], lambda t: {"W": weight("rows", "cols")})
+        make_plan([program], lambda t: {"W": weight("rows", "cols")}, {})

@@ -134,7 +134,7 @@ def test_bad_requests():
 def test_memory_counts_every_number_of_a_site():
     """Normals, fields and their noises: what grows with the number of sites."""
     plan = sx.WideNetwork(3, 2, **OPTIONS).task().plan
-    sites = limit(128).prepare(plan, 2)
+    (sites,) = limit(128).prepare(plan, 2)
     held = jax.tree.leaves((sites.normals, jax.eval_shape(lambda: sites.blank(plan, 2))))
     of_one_site = sum(x.size for x in held if x.shape[-1] == 128) / 128
     growth = memory(plan, 2, 129) - memory(plan, 2, 128)
