@@ -71,9 +71,11 @@ class _Gram:
     def __init__(self, width: int, n: int):
         self.width, self.n, self.count = width, n, 0
         self._pasts, self._blocks = [], []
+        self._block = self._row = None
 
     def add(self, past, block):
         """Those of a field: past (k, t, width), block (k, count + k)."""
+        self._block = self._row = None
         self._pasts.append(past)
         self._blocks.append(block)
         self.count += len(block)
@@ -81,18 +83,23 @@ class _Gram:
     @property
     def block(self) -> Float[Array, "width width"]:
         """Inner products with each other."""
+        if self._block is not None:
+            return self._block
         rows, lo = [], 0
         for i, block in enumerate(self._blocks):
             size = len(block)
             later = [b[:, lo : lo + size].T for b in self._blocks[i + 1 :]]
             rows.append(_join([block, *later, jnp.zeros((size, self.width - self.count))], 1))
             lo += size
-        return _join([*rows, jnp.zeros((self.width - lo, self.width))], 0)
+        self._block = _join([*rows, jnp.zeros((self.width - lo, self.width))], 0)
+        return self._block
 
     def row(self, here: Float[Array, " t"]) -> Float[Array, "width t width"]:
         """Inner products with all fields of the record up to this step."""
-        past = _join([*self._pasts, jnp.zeros((self.width - self.count, self.n, self.width))], 0)
-        return past + here[:, None] * self.block[:, None, :]
+        if self._row is None:
+            missing = jnp.zeros((self.width - self.count, self.n, self.width))
+            self._row = _join([*self._pasts, missing], 0) + here[:, None] * self.block[:, None, :]
+        return self._row
 
 
 class GaussianOps(AbstractLimitOps):
@@ -125,10 +132,13 @@ class GaussianOps(AbstractLimitOps):
 
     def _newborn(self, space: str, lo: int, size: int, factor=1.0) -> Field:
         """Gaussians that are born in this step, the same in all groups."""
-        one = np.eye(size, self.plan.born(space), lo)[:, None, None]
-        one = (factor * self.here)[:, None] * one
-        blank = self._blank(space, size)
-        return Field(space, Coefficients(blank.initial, jnp.broadcast_to(one, blank.born.shape)))
+        groups, initial = self.plan.groups(space), self.plan.num_fixed(space)
+        one = np.broadcast_to(
+            np.eye(size, self.plan.born(space), lo)[:, None, None],
+            (size, groups, 1, self.plan.born(space)),
+        )
+        born = (factor * self.here)[:, None] * one
+        return Field(space, Coefficients(jnp.zeros((size, groups, initial)), born))
 
     def constant(self, name: str, declared: Constant) -> Field:
         space, gram = declared.space, declared.gram
@@ -152,7 +162,11 @@ class GaussianOps(AbstractLimitOps):
         if matrix.declared.stencil is not None:
             size = len(births._blocks[-1])
         lo = self.plan.families(space)[record][0] + births.count - size
-        response = jnp.einsum("kgtb,g->ktb", self._family(x, other), self.weights[x.space])
+        response = self._family(x, other)
+        if self.plan.groups(x.space) == 1:
+            response = response[:, 0]
+        else:
+            response = jnp.einsum("kgtb,g->ktb", response, self.weights[x.space])
         return self._newborn(space, lo, size, a), response
 
     def elementwise(self, function, *fields, size=None):
@@ -182,11 +196,12 @@ class GaussianOps(AbstractLimitOps):
     # inner products
 
     def inner(self, x: Field, y: Field) -> Float[Array, "x y"]:
-        def product(u, v):
-            return u.reshape(x.size, -1) @ v.reshape(y.size, -1).T
-
-        products = jax.tree.map(product, self._dual(x), y.data)
-        return products.initial + products.born
+        dual = self._dual(x)
+        pairs = [(dual.initial, y.data.initial), (dual.born, y.data.born)]
+        products = [
+            u.reshape(x.size, -1) @ v.reshape(y.size, -1).T for u, v in pairs if u.size and v.size
+        ]
+        return sum(products[1:], products[0]) if products else jnp.zeros((x.size, y.size))
 
     def with_past(self, record: str, x: Field) -> Float[Array, "k t width"]:
         tape = self.tapes.get(record)
@@ -204,21 +219,18 @@ class GaussianOps(AbstractLimitOps):
         return self._duals[key][1]
 
     def _make_dual(self, x: Field) -> Coefficients:
-        weights = self.weights[x.space]
-        blank = self._blank(x.space, x.size)
-        initial = [
-            x.data.initial[..., lo : lo + size] @ self.variances.fixed[name]
-            for name, (lo, size) in self.plan.fixed(x.space).items()
-        ]
-        born = []
+        initial, born = [x.data.initial[..., :0]], [x.data.born[..., :0]]
+        for name, (lo, size) in self.plan.fixed(x.space).items():
+            initial.append(x.data.initial[..., lo : lo + size] @ self.variances.fixed[name])
         for name in self.plan.families(x.space):
             family = self._family(x, name)  # (k, groups, t, births)
             flat = family.reshape(-1, *family.shape[2:])
             born.append(self._covariance(name, flat).reshape(family.shape))
-        return Coefficients(
-            _join([*initial, blank.initial[..., :0]], -1) * weights[:, None],
-            _join([*born, blank.born[..., :0]], -1) * weights[:, None, None],
-        )
+        dual = Coefficients(_join(initial, -1), _join(born, -1))
+        if self.plan.groups(x.space) == 1:
+            return dual
+        weights = self.weights[x.space][:, None]
+        return Coefficients(dual.initial * weights, dual.born * weights[..., None])
 
     def _covariance(self, record: str, x: Float[Array, "k t births"]) -> Float[Array, "k t births"]:
         """The covariance of the Gaussians that a record made, applied to coefficients."""
@@ -256,7 +268,7 @@ class GaussianOps(AbstractLimitOps):
 
     def norms(self) -> list:
         """By Cauchy-Schwarz, those of the fields and of what is born."""
-        return [jnp.sum(jnp.diagonal(x.block)) for x in self._grams.values()]
+        return [jnp.sum(x.block) for x in self._grams.values()]
 
 
 def _join(parts: list, axis: int):

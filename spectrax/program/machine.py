@@ -169,15 +169,14 @@ class AbstractLimitOps(AbstractOps):
         space: str,
     ) -> Field:
         """Combine a record's fields of earlier steps, and those of this one so far."""
-        out, tape = self.zero(space, len(weight)), self.tapes.get(record)
+        parts, tape, lo = [], self.tapes.get(record), 0
         if tape is not None and tape.values is not None:
             weight = jnp.where(self.earlier[:, None], weight, 0.0)
-            out = Field(space, weighted_rows(weight, tape.values))
-        lo = 0
+            parts.append(Field(space, weighted_rows(weight, tape.values)))
         for field in self.fields[record] if now is not None else []:
-            out = out + field.mix(now[:, lo : lo + field.size].T)
+            parts.append(field.mix(now[:, lo : lo + field.size].T))
             lo += field.size
-        return out
+        return sum(parts[1:], parts[0]) if parts else self.zero(space, len(weight))
 
     def variance(self, matrix: MatrixHandle, record: str):
         """Variance of a new Gaussian of the record, for each inner product of the inputs."""

@@ -285,6 +285,8 @@ def weighted_rows(weight: Float[Array, "k t w"], values):
 
     def combine(x):
         rest = x.shape[2:]
+        if not x.size:
+            return jnp.zeros((len(flat), *rest))
         out = flat @ x.reshape(flat.shape[1], math.prod(rest))
         return out.reshape(len(flat), *rest)
 
@@ -293,13 +295,10 @@ def weighted_rows(weight: Float[Array, "k t w"], values):
 
 def inner_with_rows(values, dual) -> Float[Array, "k t w"]:
     """sum_rest values[t, w, rest] dual[k, rest], over all arrays."""
-
-    def product(x, y):
-        # values first: then their cotangent has the tape's own layout
-        q = math.prod(x.shape[2:])
-        return jnp.einsum("aq,kq->ak", x.reshape(t * w, q), y.reshape(k, q))
-
     t, w = jax.tree.leaves(values)[0].shape[:2]
-    k = len(jax.tree.leaves(dual)[0])
-    parts = jax.tree.leaves(jax.tree.map(product, values, dual))
-    return sum(parts[1:], parts[0]).T.reshape(k, t, w)
+    k, parts = len(jax.tree.leaves(dual)[0]), []
+    for x, y in zip(jax.tree.leaves(values), jax.tree.leaves(dual), strict=True):
+        if x.size and y.size:
+            # values first: then their cotangent has the tape's own layout
+            parts.append(jnp.einsum("aq,kq->ak", x.reshape(t * w, -1), y.reshape(k, -1)))
+    return sum(parts[1:], parts[0]).T.reshape(k, t, w) if parts else jnp.zeros((k, t, w))
