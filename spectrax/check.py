@@ -129,6 +129,32 @@ def between(name: str, value, low: float, high: float):
     return value
 
 
+DOMAINS = {
+    "positive": positive,
+    "non-negative": nonnegative,
+    "finite": finite,
+    "fraction": lambda name, value: between(name, value, 0, 1),
+}
+
+
+def within(domain: str, value):
+    """Whether a number, or all of an array, is in a domain; traced values too."""
+    value = jnp.asarray(value)
+    good = jnp.isfinite(value)
+    if domain == "positive":
+        good = good & (value > 0)
+    elif domain != "finite":
+        good = good & (value >= 0)
+    if domain == "fraction":
+        good = good & (value < 1)
+    return jnp.all(good)
+
+
+def hyperparameters(domains: dict[str, str], **values) -> dict:
+    """Numbers as JAX arrays; ValueError unless each is a scalar in its domain."""
+    return {name: scalar(name, DOMAINS[domains[name]](name, x)) for name, x in values.items()}
+
+
 def scalar(name: str, value):
     """Return value as a JAX array; raise ValueError if it is not a number."""
     _concrete(name, value)

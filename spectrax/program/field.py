@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 
@@ -49,7 +50,7 @@ class Field(eqx.Module):
     def __neg__(self) -> "Field":
         return self * -1.0
 
-    def mix(self, weights: Float[Array, "old new"]) -> "Field":
+    def mix(self, weights: Float[Array | np.ndarray, "old new"]) -> "Field":
         """Linear combinations along the index: new_k = sum_j weights_jk old_j."""
         data = jax.tree.map(lambda x: jnp.tensordot(weights, x, axes=(0, 0)), self.data)
         return Field(self.space, data)

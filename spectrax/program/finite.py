@@ -56,7 +56,7 @@ class FiniteOps(AbstractOps):
             return jax.random.normal(jax.random.fold_in(key, self.t), shape)
         return jax.random.normal(key, shape)
 
-    def _array(self, matrix: MatrixHandle) -> Float[Array, "rows cols"]:
+    def _array(self, matrix: MatrixHandle) -> Float[Array, "*offsets rows cols"]:
         declared = matrix.declared
         shape = rows, cols = self.size(declared.rows), self.size(declared.cols)
         if declared.stencil is not None:
@@ -169,6 +169,14 @@ def _read(x: Float[Array, "index dim"], table: np.ndarray) -> Float[Array, "offs
     """What each offset reads, over the root of their number; zero where the table has -1."""
     found = jnp.where(jnp.asarray(table >= 0)[..., None], x[table], 0.0)
     return found / np.sqrt(len(table))
+
+
+def unfolded(W: Float[Array, "..."]) -> Float[Array, "rows cols"]:
+    r"""A matrix; of one with a stencil, all offsets side by side over the root of their number."""
+    if W.ndim == 2:
+        return W
+    offsets, rows, cols = W.shape
+    return jnp.moveaxis(W, 0, 1).reshape(rows, offsets * cols) / np.sqrt(offsets)
 
 
 class Network(eqx.Module):

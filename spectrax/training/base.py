@@ -2,6 +2,7 @@
 
 import abc
 import functools
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -10,13 +11,13 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from spectrax import _show
+from spectrax import _show, check
 from spectrax.program import causal
 from spectrax.program.coordinates import coordinates
-from spectrax.program.finite import Network, Sizes, Trainer
+from spectrax.program.finite import Network, Sizes, Trainer, unfolded
 from spectrax.program.gaussian import GaussianLimit
 from spectrax.program.interpreter import AbstractLimit
-from spectrax.program.objects import Objects
+from spectrax.program.objects import Objects, Vector
 from spectrax.program.plan import Plan, make_plan
 from spectrax.program.tapes import write
 from spectrax.training.order import Order
@@ -35,7 +36,7 @@ class AbstractDMFT(eqx.Module):
     """
 
     num_steps: eqx.AbstractVar[int]
-    sigma: eqx.AbstractVar[Float[Array, "*batch"]]
+    domains: ClassVar[dict[str, str]] = {}  # of hyperparameters, by name; see `check.DOMAINS`
 
     __repr__ = _show.table
 
@@ -55,8 +56,8 @@ class AbstractDMFT(eqx.Module):
         return None
 
     def matrix(self, network: Network, name: str) -> Float[Array, "rows cols"]:
-        """A random matrix of a finite network."""
-        return network.store[name]
+        """A random matrix of a finite network, unfolded if it has a stencil."""
+        return unfolded(network.store[name])
 
     @abc.abstractmethod
     def spaces(self) -> dict:
@@ -74,18 +75,23 @@ class AbstractDMFT(eqx.Module):
     def rates(self) -> Float[Array, " t"]:
         """Factor $c_t$ of the gradient of every trained weight at step t."""
 
-    @abc.abstractmethod
     def transformation(self) -> optax.GradientTransformation:
-        """The optimizer with unit rate."""
+        """The optimizer with unit rate; gradient descent if nothing else is said."""
+        return optax.sgd(1.0)
 
     @property
-    @abc.abstractmethod
     def layers(self) -> tuple[str, ...]:
-        r"""Objects between the layers: $W^0 \dots W^{L-1}$, then the readout if there is one."""
+        r"""Objects between the layers: $W^0 \dots W^{L-1}$, then the readout if there is one.
 
-    @abc.abstractmethod
+        What is trained, in the order in which it is stated, if nothing else is said.
+        """
+        stated = self.objects(0).items()
+        return tuple(k for k, x in stated if isinstance(x, Vector) or getattr(x, "trained", False))
+
     def valid(self) -> Bool[Array, ""]:
         """Whether every hyperparameter is in its domain (traced values cannot raise)."""
+        found = [check.within(domain, getattr(self, k)) for k, domain in self.domains.items()]
+        return jnp.stack([jnp.array(True), *found]).all()
 
     @abc.abstractmethod
     def rounded(self, size: int) -> tuple["AbstractDMFT", Sizes]:

@@ -1,12 +1,12 @@
 """Spikes that somebody couples to a random matrix: no training, only the law of the fields."""
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-import optax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from spectrax import check
 from spectrax.program.finite import Network
@@ -49,6 +49,8 @@ class CoupledSpikeModel(AbstractDMFT):
     Source: theory page, sections 1.1 and 1.2.
     """
 
+    domains: ClassVar[dict[str, str]] = {"aspect": "positive", "sigma": "positive"}
+
     num_steps: int = eqx.field(static=True)
     H: Callable = eqx.field(static=True)
     G: Callable = eqx.field(static=True)
@@ -76,8 +78,8 @@ class CoupledSpikeModel(AbstractDMFT):
         self.H, self.G = H, G
         K = jnp.eye(self.num_steps) if K is None else K
         self.K = check.shaped("K", K, (self.num_steps, self.num_steps))
-        self.aspect = check.scalar("aspect", check.positive("aspect", aspect))
-        self.sigma = check.scalar("sigma", check.positive("sigma", sigma))
+        numbers = check.hyperparameters(self.domains, aspect=aspect, sigma=sigma)
+        self.aspect, self.sigma = numbers["aspect"], numbers["sigma"]
 
     def spaces(self) -> dict:
         """Dimensions over M."""
@@ -101,14 +103,6 @@ class CoupledSpikeModel(AbstractDMFT):
     def rates(self) -> Float[Array, " t"]:
         """Nothing is trained."""
         return jnp.zeros(self.num_steps)
-
-    def transformation(self) -> optax.GradientTransformation:
-        """Nothing is trained."""
-        return optax.sgd(1.0)
-
-    def valid(self) -> Bool[Array, ""]:
-        """Whether every hyperparameter is in its domain."""
-        return (self.aspect > 0) & (self.sigma > 0) & jnp.isfinite(self.aspect * self.sigma)
 
     @property
     def coupling(self) -> Float[Array, "*batch q q"]:

@@ -1,12 +1,13 @@
 """Deep linear networks of proportional width and data."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from spectrax import _kind, check
 from spectrax.parameterization import Parameterization, mup
@@ -58,6 +59,17 @@ class DeepLinear(AbstractDMFT):
     Source: theory page, sections 3.1 to 3.4.
     """
 
+    domains: ClassVar[dict[str, str]] = {
+        "alpha": "positive",
+        "nu": "positive",
+        "gamma0": "positive",
+        "sigma": "positive",
+        "eta": "non-negative",
+        "label_noise": "non-negative",
+        "momentum": "fraction",
+        "weight_decay": "fraction",
+    }
+
     depth: int = eqx.field(static=True)
     num_steps: int = eqx.field(static=True)
     alpha: Float[Array, "*batch"]
@@ -97,17 +109,10 @@ class DeepLinear(AbstractDMFT):
         self.num_steps = check.integer("num_steps", num_steps, 1)
         self.num_classes = check.integer("num_classes", num_classes, 1)
         self.data = check.one_of("data", data, ("full_batch", "online"))
-        self.alpha = check.scalar("alpha", check.positive("alpha", alpha))
-        self.nu = check.scalar("nu", check.positive("nu", nu))
-        self.gamma0 = check.scalar("gamma0", check.positive("gamma0", gamma0))
-        self.sigma = check.scalar("sigma", check.positive("sigma", sigma))
-        self.label_noise = check.scalar(
-            "label_noise", check.nonnegative("label_noise", label_noise)
-        )
-        self.momentum = check.scalar("momentum", check.between("momentum", momentum, 0, 1))
-        self.weight_decay = check.scalar(
-            "weight_decay", check.between("weight_decay", weight_decay, 0, 1)
-        )
+        numbers = {"alpha": alpha, "nu": nu, "gamma0": gamma0, "sigma": sigma}
+        numbers |= {"label_noise": label_noise, "momentum": momentum, "weight_decay": weight_decay}
+        for name, value in check.hyperparameters(self.domains, **numbers).items():
+            setattr(self, name, value)
         self.eta = check.schedule("eta", check.nonnegative("eta", eta), self.num_steps)
         self.teacher_gram = check.gram("teacher_gram", teacher_gram, self.num_classes)
         self.parameterization = _kind.provides(
@@ -141,11 +146,6 @@ class DeepLinear(AbstractDMFT):
     def _weights(self) -> tuple[str, ...]:
         return tuple(f"W{k}" for k in range(self.depth))
 
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The weights, then the readout."""
-        return (*self._weights, "w")
-
     def rates(self) -> Float[Array, " t"]:
         r"""$c_t = \eta_t \gamma / \sqrt\nu$ of every weight and of the readout."""
         eta = self.effective_eta()
@@ -172,13 +172,6 @@ class DeepLinear(AbstractDMFT):
     def transformation(self) -> optax.GradientTransformation:
         """The optimizer with unit rate."""
         return self.optimizer or heavy_ball(self.momentum, self.weight_decay)
-
-    def valid(self) -> Bool[Array, ""]:
-        """Whether every hyperparameter is in its domain."""
-        positive = jnp.stack([self.alpha, self.nu, self.gamma0, self.sigma])
-        fine = jnp.all((positive > 0) & jnp.isfinite(positive)) & jnp.all(self.eta >= 0)
-        fine = fine & (self.label_noise >= 0) & (self.momentum >= 0) & (self.momentum < 1)
-        return fine & (self.weight_decay >= 0) & (self.weight_decay < 1)
 
     def objects(self, t) -> Objects:
         """Data, weights, readout, teacher and label noise."""

@@ -1,12 +1,13 @@
 """Recurrent networks whose symmetric matrix learns while they run."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from spectrax import check
 from spectrax.program.objects import Constant, Matrix, Objects
@@ -47,6 +48,15 @@ class AntiHebbian(AbstractDMFT):
     Source: theory page, section 2.3.
     """
 
+    domains: ClassVar[dict[str, str]] = {
+        "dt": "positive",
+        "mu": "finite",
+        "kappa": "finite",
+        "sigma": "positive",
+        "decay": "non-negative",
+        "x0_variance": "positive",
+    }
+
     num_steps: int = eqx.field(static=True)
     dt: Float[Array, "*batch"]
     mu: Float[Array, "*batch"]
@@ -70,12 +80,10 @@ class AntiHebbian(AbstractDMFT):
         x0_variance: ArrayLike = 1.0,
     ):
         self.num_steps = check.integer("num_steps", num_steps, 1)
-        self.dt = check.scalar("dt", check.positive("dt", dt))
-        self.mu = check.scalar("mu", mu)
-        self.kappa = check.scalar("kappa", kappa)
-        self.sigma = check.scalar("sigma", check.positive("sigma", sigma))
-        self.decay = check.scalar("decay", check.nonnegative("decay", decay))
-        self.x0_variance = check.scalar("x0_variance", check.positive("x0_variance", x0_variance))
+        numbers = {"dt": dt, "mu": mu, "kappa": kappa, "sigma": sigma}
+        numbers |= {"decay": decay, "x0_variance": x0_variance}
+        for name, value in check.hyperparameters(self.domains, **numbers).items():
+            setattr(self, name, value)
         self.activation = activation
         self.smooth = is_smooth(activation_function(activation))
 
@@ -92,11 +100,6 @@ class AntiHebbian(AbstractDMFT):
     def spaces(self) -> dict:
         """One population."""
         return {"neurons": jnp.ones_like(self.sigma)}
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The one matrix."""
-        return ("J0",)
 
     def objects(self, t) -> Objects:
         """The matrix and the initial state."""
@@ -121,12 +124,6 @@ class AntiHebbian(AbstractDMFT):
             return optax.tree.sub(new, spikes), new
 
         return optax.GradientTransformation(init, update)
-
-    def valid(self) -> Bool[Array, ""]:
-        """Whether every hyperparameter is in its domain."""
-        positive = jnp.stack([self.dt, self.sigma, self.x0_variance])
-        fine = jnp.all((positive > 0) & jnp.isfinite(positive)) & (self.decay >= 0)
-        return fine & jnp.isfinite(self.mu) & jnp.isfinite(self.kappa)
 
     def program(self, ops, t) -> None:
         """One Euler step."""

@@ -94,24 +94,29 @@ class Order(eqx.Module):
         return self.tapes[record].response(slice(lo, lo + births), self.weights[space])
 
     def kernels(self, name: str, num_steps: int) -> Kernels:
-        """Kernels of the fields that make the spikes of a matrix."""
+        r"""Kernels of the fields that make the spikes of a matrix.
+
+        With a stencil, of the unfolding with a column for each offset and input,
+        $W_{(d)}/\sqrt k$, whose forward fields are all that an output reads. Theory page, 12.2.
+        """
         matrix = self.plan.matrix(name)
+        stencil = self.plan.record(matrix.forward).stencil
         f = np.unique(np.concatenate([spike.places_g for spike in matrix.spikes]))
         e = np.unique(np.concatenate([spike.places_h for spike in matrix.spikes]))
         rows = _rows(f, num_steps, self.plan.record(matrix.backward).width)
-        cols = _rows(e, num_steps, self.plan.record(matrix.forward).width)
-        C = self._gram(matrix.forward), self._gram(matrix.backward)
-        R = (
-            self._response(matrix.forward, matrix.backward),
-            self._response(matrix.backward, matrix.forward),
-        )
-        coupling = self._coupling(matrix, f, e, num_steps)
+        width = self.plan.record(matrix.forward).width
+        Ce, Re = self._gram(matrix.forward), self._response(matrix.forward, matrix.backward)
+        Cf, Rf = self._gram(matrix.backward), self._response(matrix.backward, matrix.forward)
+        if stencil is not None:
+            width = width // stencil.num_inputs * stencil.num_outputs
+            Ce, Re = (stencil.spread(x[:, None], True)[:, 0] for x in (Ce, Re))
+        cols = _rows(e, num_steps, width)
         return Kernels(
-            _picked(C[0], cols, cols),
-            _picked(C[1], rows, rows),
-            _picked(R[0], cols, rows),
-            _picked(R[1], rows, cols),
-            coupling,
+            _picked(Ce, cols, cols),
+            _picked(Cf, rows, rows),
+            _picked(Re, cols, rows),
+            _picked(Rf, rows, cols),
+            self._coupling(matrix, f, e, num_steps),
         )
 
     def _coupling(self, matrix: Spiked, f, e, num_steps: int) -> Float[Array, "t f e"]:

@@ -105,8 +105,10 @@ class Solution(eqx.Module):
         name, model = self.matrix(layer), self.model
         matrix, sigma = self.order.plan.matrix(name), model.objects(0)[name].sigma
         *kernels, coupling = self.order.kernels(name, model.num_steps)
-        dims = model.spaces()
-        aspect = dimension(dims[matrix.rows]) / dimension(dims[matrix.cols])
+        dims, stencil = model.spaces(), self.order.plan.record(matrix.forward).stencil
+        aspect = jnp.asarray(dimension(dims[matrix.rows]) / dimension(dims[matrix.cols]))
+        if stencil is not None:
+            aspect = aspect / len(stencil.table)  # a column for each offset
         if model.coupling is not None:
             return CoupledWeights(*kernels, model.coupling, aspect, sigma)
         if matrix.symmetric:

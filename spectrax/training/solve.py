@@ -61,7 +61,7 @@ def solve(
 
     Source: theory page, section 3.2.
     """
-    if jnp.ndim(_kind.model(model).sigma):
+    if jnp.ndim(getattr(_kind.model(model), "sigma", 0.0)):
         raise ValueError(
             f"Argument `model` must be one model, got a batch of shape {jnp.shape(model.sigma)}; "
             "use `jax.vmap(solve)`."

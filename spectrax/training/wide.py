@@ -1,6 +1,7 @@
 """Wide nonlinear networks on finitely many samples."""
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from spectrax import check
 from spectrax.program.coordinates import heavy_ball
@@ -64,6 +65,14 @@ class WideNetwork(AbstractDMFT):
     Source: theory page, section 4.
     """
 
+    domains: ClassVar[dict[str, str]] = {
+        "gamma0": "positive",
+        "sigma": "positive",
+        "eta": "non-negative",
+        "momentum": "fraction",
+        "weight_decay": "fraction",
+    }
+
     depth: int = eqx.field(static=True)
     num_steps: int = eqx.field(static=True)
     inputs: Float[Array, "*batch p d"]
@@ -109,12 +118,10 @@ class WideNetwork(AbstractDMFT):
             test_inputs = check.shaped("test_inputs", test_inputs, (None, D))
         self.test_inputs = test_inputs
         self.batches = check.indices("batches", batches, self.num_steps, P)
-        self.gamma0 = check.scalar("gamma0", check.positive("gamma0", gamma0))
-        self.sigma = check.scalar("sigma", check.positive("sigma", sigma))
-        self.momentum = check.scalar("momentum", check.between("momentum", momentum, 0, 1))
-        self.weight_decay = check.scalar(
-            "weight_decay", check.between("weight_decay", weight_decay, 0, 1)
-        )
+        numbers = {"gamma0": gamma0, "sigma": sigma}
+        numbers |= {"momentum": momentum, "weight_decay": weight_decay}
+        for name, value in check.hyperparameters(self.domains, **numbers).items():
+            setattr(self, name, value)
         self.eta = check.schedule("eta", check.nonnegative("eta", eta), self.num_steps)
         self.activation = activation
         self.smooth = is_smooth(activation_function(activation))
@@ -139,11 +146,6 @@ class WideNetwork(AbstractDMFT):
         """The space in which the fields of a layer live."""
         return f"hidden{layer}"
 
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """First layer, weights, readout."""
-        return (*(f"W{k}" for k in range(self.depth)), "w")
-
     def rates(self) -> Float[Array, " t"]:
         r"""$c_t = \eta_t \gamma_0 / B$ of every weight."""
         return jnp.broadcast_to(self.eta * self.gamma0 / self.batch_size, (self.num_steps,))
@@ -151,13 +153,6 @@ class WideNetwork(AbstractDMFT):
     def transformation(self) -> optax.GradientTransformation:
         """The optimizer with unit rate."""
         return heavy_ball(self.momentum, self.weight_decay)
-
-    def valid(self) -> Bool[Array, ""]:
-        """Whether every hyperparameter is in its domain."""
-        positive = jnp.stack([self.gamma0, self.sigma])
-        fine = jnp.all((positive > 0) & jnp.isfinite(positive)) & jnp.all(self.eta >= 0)
-        fine = fine & (self.momentum >= 0) & (self.momentum < 1)
-        return fine & (self.weight_decay >= 0) & (self.weight_decay < 1)
 
     def objects(self, t) -> Objects:
         """The first layer, a vector for each coordinate of the inputs; weights; readout."""
