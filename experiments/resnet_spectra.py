@@ -25,7 +25,7 @@ from models.loss import cross_entropy
 from models.optimizer import optimizer
 from models.resnet import ResNet18
 from spectrax import plotting
-from spectrax.cli.spectrum_figure import draw_spectrum
+from spectrax.plotting.measured import draw_spectrum
 
 SMALL = {
     "widths": (8, 16),

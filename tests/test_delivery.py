@@ -14,7 +14,7 @@ import pytest
 
 from spectrax import _delivery as delivery
 from spectrax import records
-from spectrax.cli.options import UsageError
+from spectrax.records import UsageError
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "killed_delivery.py"
 
