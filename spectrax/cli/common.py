@@ -20,21 +20,29 @@ from spectrax.records import UsageError as UsageError
 MOST = 10**9  # of anything that is counted
 DEEPEST, LONGEST = 1000, 10**6  # networks and trainings; memory may set a closer bound
 SMALL, LARGE = 1e-60, 1e60  # of what is raised to powers
+AUTO = "auto"
+
+
+def add_command(commands, name: str, words: str, description: str, epilog: str):
+    """The parser of a command."""
+    look = argparse.RawDescriptionHelpFormatter
+    texts = {"help": words, "description": description, "epilog": epilog}
+    return commands.add_parser(name, formatter_class=look, **texts)
 
 
 def option(default, kind, text: str, **more):
     """A field of a dataclass of options: its default, how text becomes a value, words of help."""
-    return dataclasses.field(default=default, metadata={"type": kind, "help": text, **more})
+    more |= {"action": "store_true"} if kind is bool else {"type": kind}
+    return dataclasses.field(default=default, metadata={"help": text, **more})
 
 
 def add_options(group, options: type) -> None:
     """Declare an option for each field of a dataclass."""
     for field in dataclasses.fields(options):
-        shown = "" if field.default is None else " (%(default)s)"
-        more = {**field.metadata, "default": field.default}
-        group.add_argument(
-            "--" + field.name.replace("_", "-"), **more | {"help": more["help"] + shown}
-        )
+        explained = any(field.default is x for x in (None, False, AUTO))  # by the text
+        text = field.metadata["help"] + ("" if explained else " (%(default)s)")
+        more = {**field.metadata, "default": field.default, "help": text}
+        group.add_argument("--" + field.name.replace("_", "-"), **more)
 
 
 def values_of(options: type, args) -> dict:
@@ -154,9 +162,6 @@ matrix.__name__ = "matrix in JSON"
 exponents.__name__ = "mup, ntk or A,B"
 
 
-# --- what an entry point may do and a library may not
-
-
 def start(args) -> None:
     """Double precision, compiled code kept between runs, figures without a screen."""
     # OpenBLAS threads that wait for each other slow small eigenproblems down, many times on a busy
@@ -253,9 +258,6 @@ def print_json(value) -> None:
     except UnicodeEncodeError:
         text = json.dumps(json.loads(text), indent=2)
     print(text)
-
-
-# --- one delivery
 
 
 class Result(NamedTuple):

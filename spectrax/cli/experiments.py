@@ -1,6 +1,5 @@
 """`spectrax figure`: run an experiment of a checkout again."""
 
-import argparse
 import pathlib
 import runpy
 import sys
@@ -19,12 +18,12 @@ Experiments are scripts of the repository, not of the installed package: run thi
 
 def add_parser(commands) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
+    parser = common.add_command(
+        commands,
         "figure",
-        help="run an experiment script (needs a checkout)",
-        description="Run one of the scripts in experiments/ again; without a name, list them.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "run an experiment script (needs a checkout)",
+        "Run one of the scripts in experiments/ again; without a name, list them.",
+        EPILOG,
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="name of the script, without .py")
     parser.add_argument("rest", nargs="*", metavar="ARG", help="arguments of the script, after --")

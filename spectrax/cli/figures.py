@@ -1,9 +1,12 @@
 """Results of the commands as figures."""
 
+import contextlib
 import types
 
+import matplotlib.pyplot as plt
 import numpy as np
 
+from spectrax import MarchenkoPastur, plotting
 from spectrax.plotting.measured import draw_paths, draw_spectrum
 from spectrax.plotting.style import finite
 
@@ -11,6 +14,16 @@ MOST_LAYERS = 6  # more columns than that are no longer readable
 MATRIX = {"W^T W": r"$W^\top W$", "W^T W / nu": r"$W^\top W/\nu$"}
 THIN = {"lw": 0.8, "alpha": 0.6, "zorder": 1}
 TITLES = {"mup": "µP", "ntk": "NTK parameterization"}
+
+
+@contextlib.contextmanager
+def drawing(*rows_and_columns, **options):
+    """Figure and axes in the style of the package; off the list of open figures, but usable."""
+    with plotting.style():
+        fig, axes = plt.subplots(*rows_and_columns, **options)
+        yield fig, axes
+        fig.draw_without_rendering()
+    plt.close(fig)
 
 
 # --- `spectrax solve`: losses and strengths, and each layer's outliers and bulk
@@ -26,17 +39,12 @@ def draw_training(report):
         Matplotlib figure: losses over strengths, then one column for each layer (deep networks:
         six of them, evenly spaced) with its outliers against the step over its final bulk.
     """
-    import matplotlib.pyplot as plt
-
-    from spectrax import plotting
-
     count = len(report.layers)
     shown = np.unique(np.linspace(0, count - 1, MOST_LAYERS).round().astype(int)).tolist()
     shown = shown if count else []
     colors = dict(zip(shown, plotting.sequence(max(len(shown), 2), "plasma"), strict=False))
     columns = 1 + len(shown)
-    with plotting.style():
-        fig, axes = plt.subplots(2, columns, figsize=(3.1 * columns, 5.2), squeeze=False)
+    with drawing(2, columns, figsize=(3.1 * columns, 5.2), squeeze=False) as (fig, axes):
         _losses(axes[0, 0], report)
         for column, layer in enumerate(shown, start=1):
             _layer(axes[:, column], report, layer, colors[layer])
@@ -53,8 +61,6 @@ def draw_training(report):
             axes[1, 0].legend()
         else:
             axes[1, 0].set_axis_off()  # one hidden layer: no weight is a large random matrix
-        fig.draw_without_rendering()
-    plt.close(fig)  # keeps it usable, takes it off the list of open figures
     return fig
 
 
@@ -63,8 +69,6 @@ def _name(report, index: int) -> str:
 
 
 def _losses(ax, report) -> None:
-    from spectrax import plotting
-
     simulation = None
     if report.ensemble is not None:
         simulation = {name: _cut(x, report) for name, x in report.simulated_losses().items()}
@@ -73,8 +77,6 @@ def _losses(ax, report) -> None:
 
 
 def _layer(axes, report, index: int, color) -> None:
-    from spectrax import MarchenkoPastur, plotting
-
     layer = report.layers[index]
     plotting.outlier_path(
         axes[0],
@@ -139,17 +141,12 @@ def draw_law(report):
     Returns:
         Matplotlib figure.
     """
-    import matplotlib.pyplot as plt
-
-    from spectrax import plotting
-
     law, histogram, weights = report.law, None, None
     if report.samples is not None:
         values = report.samples.eigenvalues
         histogram = values[values > 1e-12 * values.max()]
         weights = np.full(histogram.size, 1 / values.size)  # zeros count, but are not drawn
-    with plotting.style():
-        fig, ax = plt.subplots(figsize=(4.6, 3.2))
+    with drawing(figsize=(4.6, 3.2)) as (fig, ax):
         look = {"histogram": histogram, "weights": weights, "color": "C0"}
         plotting.density(ax, law.x, law.density, law.intervals, label="theory", **look)
         if histogram is not None:
@@ -163,8 +160,6 @@ def draw_law(report):
         ax.set_title(report.title + zeros)
         ax.set_xlabel(rf"eigenvalue $\lambda$ of {MATRIX[report.matrix]}")
         ax.legend(frameon=True, framealpha=1, edgecolor="none", borderaxespad=0)
-        fig.draw_without_rendering()
-    plt.close(fig)
     return fig
 
 
@@ -180,12 +175,7 @@ def _initial(ax, x, density) -> None:
 
 def draw_transfer(report, eta: float):
     """A column for each parameterization: losses with minima and stability lines, sharpness."""
-    import matplotlib.pyplot as plt
-
-    from spectrax import plotting
-
-    with plotting.style():
-        fig, axes = plt.subplots(2, 2, figsize=(6.8, 5.2), sharey="row", sharex="row")
+    with drawing(2, 2, figsize=(6.8, 5.2), sharey="row", sharex="row") as (fig, axes):
         for column, (name, table) in enumerate(report.tables.items()):
             top, bottom = axes[:, column]
             draw_losses(top, report.lrs, report.losses[name], report.widths, table)
@@ -200,8 +190,6 @@ def draw_transfer(report, eta: float):
         axes[0, 0].plot([], [], ":", color="0.3", lw=0.9, label="largest stable")
         axes[0, 0].plot([], [], "o", ms=5, mfc="white", mec="0.3", label="optimal")
         axes[0, 0].legend(loc="lower left")
-        fig.draw_without_rendering()
-    plt.close(fig)
     return fig
 
 
@@ -210,8 +198,6 @@ def draw_losses(ax, lrs, losses, widths, table) -> None:
 
     There the motion is bounded, but does not converge, and a loss is where it happens to be.
     """
-    from spectrax import plotting
-
     best = np.stack([table.optimal_lr, table.loss], axis=1)
     lrs = np.concatenate([np.broadcast_to(lrs, losses.shape), best[:, :1]], axis=1)
     losses = np.concatenate([losses, best[:, 1:]], axis=1)
@@ -235,35 +221,21 @@ def loss_limits(losses, lowest: float) -> tuple[float, float]:
 
 def draw_table(found):
     """Measured losses, with the optima and their errors."""
-    import matplotlib.pyplot as plt
-
-    from spectrax import plotting
-
-    with plotting.style():
-        fig, ax = plt.subplots(figsize=(4.6, 3.4))
+    with drawing(figsize=(4.6, 3.4)) as (fig, ax):
         plotting.measured_rates(ax, found)
         ax.set_title(f"{found.verdict}: drift {found.drift.exponent:.2f}")
         ax.legend()
-        fig.draw_without_rendering()
-    plt.close(fig)
     return fig
 
 
 def draw_ratio(found, width: float, at: float):
     """The rate at both widths, with its range."""
-    import matplotlib.pyplot as plt
-
-    from spectrax import plotting
-
-    with plotting.style():
-        fig, ax = plt.subplots(figsize=(4.2, 3.2))
+    with drawing(figsize=(4.2, 3.2)) as (fig, ax):
         start = found.lr * (width / at) ** found.drift
         ax.plot([width, at], [start, found.lr], "o-", mfc="white")
         ax.fill_between([width, at], [start, found.low], [start, found.high], alpha=0.25, lw=0)
         ax.set(xscale="log", yscale="log", xlabel="width", ylabel=r"learning rate $\eta$")
         ax.set_title(found.verdict)
-        fig.draw_without_rendering()
-    plt.close(fig)
     return fig
 
 
@@ -280,19 +252,12 @@ def draw_layer(name: str, series):
     Returns:
         Matplotlib figure.
     """
-    import matplotlib.pyplot as plt
-
-    from spectrax import plotting
-
     several = len(series.spectra) > 1
-    with plotting.style():
-        fig, axes = plt.subplots(1, 1 + several, figsize=(3.7 + 3.3 * several, 2.7), squeeze=False)
+    with drawing(1, 1 + several, figsize=(3.7 + 3.3 * several, 2.7), squeeze=False) as (fig, axes):
         if several:
             draw_paths(axes[0, 0], series)
         draw_spectrum(axes[0, -1], series.spectra[-1])
         if several:
             axes[0, -1].set_title(f"$t$ = {series.steps[-1]:g}: " + axes[0, -1].get_title("left"))
         fig.suptitle(name if len(name) < 60 else "…" + name[-58:], fontsize=9)
-        fig.draw_without_rendering()
-    plt.close(fig)
     return fig

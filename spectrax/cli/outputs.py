@@ -1,6 +1,5 @@
 """`spectrax solve outputs`: the bulk of a weight after a step or two with many outputs."""
 
-import argparse
 import dataclasses
 import functools
 
@@ -54,12 +53,12 @@ class MatricesOptions:
 
 def add_parser(commands) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
+    parser = common.add_command(
+        commands,
         "outputs",
-        help="as many outputs as width: the bulk itself moves",
-        description="Solve the law of a weight after one or two steps with many outputs.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "as many outputs as width: the bulk itself moves",
+        "Solve the law of a weight after one or two steps with many outputs.",
+        EPILOG,
     )
     common.add_options(parser.add_argument_group("network and training"), OutputsOptions)
     group = parser.add_argument_group("theory and finite matrices to compare with")

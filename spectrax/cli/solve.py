@@ -1,6 +1,5 @@
 """`spectrax solve`: one network, its losses and the spectra of its weights."""
 
-import argparse
 import dataclasses
 
 from spectrax.cli import common, outputs
@@ -119,12 +118,12 @@ class WideEnsembleOptions:
 
 def add_parser(commands) -> None:
     """Declare the command, and those of other models."""
-    parser = commands.add_parser(
+    parser = common.add_command(
+        commands,
         "solve",
-        help="losses, escaping outliers and weight spectra of one deep linear network",
-        description="Solve the theory of one deep linear network and the spectra of its weights.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "losses, escaping outliers and weight spectra of one deep linear network",
+        "Solve the theory of one deep linear network and the spectra of its weights.",
+        EPILOG,
     )
     common.add_options(parser.add_argument_group("network and training"), DeepLinearOptions)
     common.add_options(
@@ -132,12 +131,12 @@ def add_parser(commands) -> None:
     )
     _add_rest(parser, 3, run)
     kinds = parser.add_subparsers(title="other models", metavar="MODEL")
-    parser = kinds.add_parser(
+    parser = common.add_command(
+        kinds,
         "wide",
-        help="a wide nonlinear network instead of a deep linear one",
-        description="Solve the theory of one wide nonlinear network and its hidden weights.",
-        epilog=WIDE_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "a wide nonlinear network instead of a deep linear one",
+        "Solve the theory of one wide nonlinear network and its hidden weights.",
+        WIDE_EPILOG,
     )
     group = parser.add_argument_group("network and training")
     common.add_options(group, WideOptions)

@@ -1,11 +1,12 @@
 """`spectrax spectrum`: bulk and outliers of the weights in checkpoints."""
 
-import argparse
 import csv
+import dataclasses
 import re
 import sys
 
 from spectrax.cli import common
+from spectrax.cli.common import AUTO, integer, number, option
 
 EPILOG = """\
 examples:
@@ -23,99 +24,88 @@ data (.npz).
 A file or array that cannot be used costs one sentence and exit code 1; the others are done.
 """
 
-CHOSEN = ("pattern", "layout", "unfold", "split", "heads", "divided", "min_size", "rate", "method")
-CHOSEN += ("no_controls",)
+
+@dataclasses.dataclass(frozen=True)
+class WeightOptions:
+    """Which arrays, and how they become matrices."""
+
+    pattern: list[str] | None = option(
+        None,
+        str,
+        "only names that match, in quotes; may be repeated (all matrices and kernels)",
+        action="append",
+        metavar="GLOB",
+    )
+    layout: str = option(
+        AUTO,
+        str,
+        "order of the axes; auto: in_out (Flax) for names that end in kernel, else out_in; "
+        "heads of attention are joined",
+        choices=(AUTO, "out_in", "in_out"),
+    )
+    unfold: str = option(
+        AUTO,
+        str,
+        "matrix of a kernel; auto: square unless that is far smaller on one side",
+        choices=(AUTO, "square", "flat", "tall"),
+    )
+    split: bool = option(
+        False, bool, "measure gates, queries, keys, values and stacked matrices one by one"
+    )
+    heads: int | None = option(
+        None,
+        integer(1),
+        "number of attention heads, for --split of query_key_value (from config.json)",
+        metavar="H",
+    )
+    divided: bool = option(
+        False,
+        bool,
+        "do not divide by the root of the number of columns: the weights are divided already",
+    )
+    min_size: int = option(
+        32, integer(8), "leave matrices with fewer rows or columns out", metavar="SIZE"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasurementOptions:
+    """How a matrix is measured."""
+
+    rate: float = option(1e-3, number, "probability that a layer of pure noise shows an outlier")
+    method: str = option(
+        AUTO,
+        str,
+        "all eigenvalues, or products only; auto: products beyond 2048 rows and columns",
+        choices=(AUTO, "dense", "lanczos"),
+    )
+    no_controls: bool = option(
+        False, bool, "count all outliers, also those that noise of the same entries would show"
+    )
+    steps: list[float] | None = option(
+        None,
+        common.numbers,
+        "training steps of the files: a,b,… (numbers in their names, or 0, 1, …)",
+    )
 
 
 def add_parser(commands) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
+    parser = common.add_command(
+        commands,
         "spectrum",
-        help="bulk, outliers and regime of the weights in checkpoints",
-        description="Measure the spectra of the weights in checkpoints.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "bulk, outliers and regime of the weights in checkpoints",
+        "Measure the spectra of the weights in checkpoints.",
+        EPILOG,
     )
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="checkpoints, in order of training"
     )
-    _add_weights(parser.add_argument_group("weights"))
-    _add_measurement(parser.add_argument_group("measurement"))
+    common.add_options(parser.add_argument_group("weights"), WeightOptions)
+    common.add_options(parser.add_argument_group("measurement"), MeasurementOptions)
     common.add_output_options(parser, "spectrax-results")
     parser.add_argument("--no-figures", action="store_true", help="only tables")
     parser.set_defaults(run=run)
-
-
-def _add_weights(group) -> None:
-    """Which arrays, and how they become matrices."""
-    group.add_argument(
-        "--pattern",
-        action="append",
-        metavar="GLOB",
-        help="only names that match, in quotes; may be repeated (all matrices and kernels)",
-    )
-    group.add_argument(
-        "--layout",
-        choices=("auto", "out_in", "in_out"),
-        default="auto",
-        help="order of the axes; auto: in_out (Flax) for names that end in kernel, else out_in; "
-        "heads of attention are joined",
-    )
-    group.add_argument(
-        "--unfold",
-        choices=("auto", "square", "flat", "tall"),
-        default="auto",
-        help="matrix of a kernel; auto: square unless that is far smaller on one side",
-    )
-    group.add_argument(
-        "--split",
-        action="store_true",
-        help="measure gates, queries, keys, values and stacked matrices one by one",
-    )
-    group.add_argument(
-        "--heads",
-        type=common.integer(1),
-        metavar="H",
-        help="number of attention heads, for --split of query_key_value (from config.json)",
-    )
-    group.add_argument(
-        "--divided",
-        action="store_true",
-        help="do not divide by the root of the number of columns: the weights are divided already",
-    )
-    group.add_argument(
-        "--min-size",
-        type=common.integer(8),
-        default=32,
-        metavar="SIZE",
-        help="leave matrices with fewer rows or columns out (%(default)s)",
-    )
-
-
-def _add_measurement(group) -> None:
-    """How a matrix is measured."""
-    group.add_argument(
-        "--rate",
-        type=common.number,
-        default=1e-3,
-        help="probability that a layer of pure noise shows an outlier (%(default)s)",
-    )
-    group.add_argument(
-        "--method",
-        choices=("auto", "dense", "lanczos"),
-        default="auto",
-        help="all eigenvalues, or products only; auto: products beyond 2048 rows and columns",
-    )
-    group.add_argument(
-        "--no-controls",
-        action="store_true",
-        help="count all outliers, also those that noise of the same entries would show",
-    )
-    group.add_argument(
-        "--steps",
-        type=common.numbers,
-        help="training steps of the files: a,b,… (numbers in their names, or 0, 1, …)",
-    )
 
 
 def run(args) -> int:
@@ -141,9 +131,12 @@ def run(args) -> int:
             "There are no weights to measure in these files; see --pattern, --min-size"
             + survey.most_common_reasons(found)
         )
+    parameters = common.values_of(WeightOptions, args)
+    parameters |= common.values_of(MeasurementOptions, args)
+    del parameters["steps"]  # those of the files stand in the results
     record = {
         "command": "spectrum",
-        "parameters": {name: getattr(args, name) for name in CHOSEN},
+        "parameters": parameters,
         "seed": 0,  # of the vectors of "lanczos" and of the controls
         **found.summary(),
         "versions": records.versions(),
@@ -163,7 +156,7 @@ def run(args) -> int:
 def write(folder, found, record: dict, args) -> list[str]:
     """Table, and figure and data of each layer; the names of all files, the sidecar's too."""
     from spectrax import records
-    from spectrax.cli import figures, survey
+    from spectrax.cli import survey
 
     table = folder / "spectrum.csv"
     with table.open("w", newline="", encoding="utf-8") as file:
@@ -180,6 +173,8 @@ def write(folder, found, record: dict, args) -> list[str]:
     with common.progress(args, total=max(len(names), 1)) as bar:
         for name, stem in names.items():
             bar.set_description_str(f"drawing {name[-20:]}")
+            from spectrax.cli import figures
+
             series = survey.series(found, name)
             figure = figures.draw_layer(name, series)
             records.save(folder, stem, figure, _arrays(series))

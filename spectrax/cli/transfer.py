@@ -38,12 +38,12 @@ WIDTHS = [1.0, 2.0, 4.0, 8.0]
 
 def add_parser(commands) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
+    parser = common.add_command(
+        commands,
         "transfer",
-        help="learning-rate transfer across widths: stability, optimum, exponents, verdict",
-        description="Which learning rate transfers across widths, in which parameterization, why.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "learning-rate transfer across widths: stability, optimum, exponents, verdict",
+        "Which learning rate transfers across widths, in which parameterization, why.",
+        EPILOG,
     )
     group = parser.add_argument_group("what to judge")
     group.add_argument("--table", metavar="CSV", help="measured losses, instead of theory")
