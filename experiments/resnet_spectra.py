@@ -7,15 +7,7 @@ law of noise, how many eigenvalues lie beyond it, how large the largest is.
 import dataclasses
 from functools import partial
 
-from _networks import (
-    Claim,
-    arguments,
-    chosen,
-    finish,
-    measured,
-    over_training,
-    sweep,
-)
+from _networks import Claim, arguments, chosen, finish, measured, over_training, sweep
 
 import numpy as np
 from flax import nnx
