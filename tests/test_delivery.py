@@ -16,7 +16,7 @@ from spectrax import _delivery as delivery
 from spectrax import records
 from spectrax.records import UsageError
 
-SCRIPT = pathlib.Path(__file__).parents[1] / "killed_delivery.py"
+SCRIPT = pathlib.Path(__file__).with_name("killed_delivery.py")
 
 
 def killed(folder, where):
