@@ -22,18 +22,20 @@ from collections.abc import Iterator
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ASSETS = pathlib.Path("docs/assets")
 RECORD = ASSETS / "figures.json"
-# What is not an experiment of the same name: source of the drawing, arguments of the command line.
+# What is not an experiment of the same name: source of the drawing, of a module with several ones
+# the function, too, and arguments of the command line.
 SOURCES = {
-    "solve": "spectrax/cli/report_figure.py",
-    "transfer": "spectrax/cli/transfer_figure.py",
+    "solve": "spectrax/cli/figures.py",
+    "transfer": "spectrax/cli/figures.py",
     "bbp_transition": "docs/tutorials/bbp.md",
     "checkpoint": "docs/tutorials/checkpoint.md",
 }
+FUNCTIONS = {"solve": "draw_training", "transfer": "draw_transfer"}
 COMMANDS = {
     "solve": ["solve", "--simulate", "300", "--seeds", "16", "--no-cache"],
     "transfer": ["transfer", "--no-cache"],
 }
-DRAW = ("experiments/_*.py", "spectrax/plotting/*.py", "spectrax/cli/*_figure.py")
+DRAW = ("experiments/_*.py", "spectrax/plotting/*.py", "spectrax/cli/figures.py")
 # Shared by the experiments, but arguments, progress and printed text: nothing that is drawn.
 APART = {"arguments", "chosen", "counter", "Verdict", "finish", "training_folder"}
 
@@ -50,7 +52,8 @@ def source(name: str) -> str:
 
 def digest(name: str, root: pathlib.Path = ROOT) -> str:
     """Of everything that a figure is drawn by."""
-    text = "\n".join([" ".join(COMMANDS.get(name, [])), *sorted(_reached(source(name), root))])
+    reached = _reached(source(name), FUNCTIONS.get(name), root)
+    text = "\n".join([" ".join(COMMANDS.get(name, [])), *sorted(reached)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -62,8 +65,8 @@ def drawn(name: str, root: pathlib.Path = ROOT) -> str:
 # --- what a figure is drawn by
 
 
-def _reached(start: str, root: pathlib.Path) -> set[str]:
-    """All definitions in the source, and those in modules that draw which they lead to."""
+def _reached(start: str, function: str | None, root: pathlib.Path) -> set[str]:
+    """Definitions in the source, or one function, and those they lead to in modules that draw."""
     modules = {
         str(path.relative_to(root)): _parse(path.read_text("utf-8"))
         for pattern in DRAW
@@ -73,13 +76,15 @@ def _reached(start: str, root: pathlib.Path) -> set[str]:
     imports = {path: _imports(tree, modules) for path, tree in modules.items()}
     skip = int(_has_docstring(modules[start]))
     queue = [(start, node) for node in modules[start].body[skip:] if not _is_import(node)]
+    if function is not None:
+        queue = _definitions(start, function, modules, imports)
     seen, found = set(), set()
     while queue:
         path, node = queue.pop()
         if id(node) in seen:
             continue
         seen.add(id(node))
-        found.add(f"{path} {_plain(node)}")
+        found.add(_plain(node))  # wherever it stands: modules may move
         for used in _used(node):
             queue += _definitions(*imports[path].get(used, (path, used)), modules, imports)
     return found

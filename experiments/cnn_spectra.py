@@ -26,7 +26,7 @@ from models.cnn import CNN
 from models.loss import cross_entropy
 from models.optimizer import optimizer
 from spectrax import plotting
-from spectrax.cli.spectrum_figure import draw_spectrum
+from spectrax.plotting.measured import draw_spectrum
 
 SMALL = {
     "widths": (16, 32, 64),

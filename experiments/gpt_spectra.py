@@ -26,7 +26,7 @@ from models.gpt import GPT, PAPER_SIZES
 from models.loss import token_cross_entropy
 from models.optimizer import optimizer
 from spectrax import plotting
-from spectrax.cli.spectrum_figure import draw_spectrum
+from spectrax.plotting.measured import draw_spectrum
 
 # The vocabulary in units of the width is the dial; the widest of the ratios is that of the paper's
 # narrow networks.

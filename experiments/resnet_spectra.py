@@ -7,15 +7,7 @@ law of noise, how many eigenvalues lie beyond it, how large the largest is.
 import dataclasses
 from functools import partial
 
-from _networks import (
-    Claim,
-    arguments,
-    chosen,
-    finish,
-    measured,
-    over_training,
-    sweep,
-)
+from _networks import Claim, arguments, chosen, finish, measured, over_training, sweep
 
 import numpy as np
 from flax import nnx
@@ -25,7 +17,7 @@ from models.loss import cross_entropy
 from models.optimizer import optimizer
 from models.resnet import ResNet18
 from spectrax import plotting
-from spectrax.cli.spectrum_figure import draw_spectrum
+from spectrax.plotting.measured import draw_spectrum
 
 SMALL = {
     "widths": (8, 16),

@@ -51,12 +51,14 @@ def test_help_needs_no_jax():
 
 
 def test_every_hyperparameter_of_the_model_is_an_option():
+    import dataclasses
     import inspect
 
     from spectrax import DeepLinear
-    from spectrax.cli.solve import MODEL_OPTIONS
+    from spectrax.cli.solve import DeepLinearOptions
 
-    assert {*MODEL_OPTIONS, "optimizer"} == set(inspect.signature(DeepLinear).parameters) - {"self"}
+    names = {field.name for field in dataclasses.fields(DeepLinearOptions)}
+    assert {*names, "optimizer"} == set(inspect.signature(DeepLinear).parameters) - {"self"}
 
 
 def test_solve_writes_figure_data_and_sidecar(solved):
@@ -179,18 +181,18 @@ def test_figure_lists_and_runs_experiments(capsys, checkout):
 
 
 def test_experiments_are_those_around_the_command_or_the_program(monkeypatch, checkout):
-    from spectrax.cli import figure
+    from spectrax.cli import experiments
 
     inside = checkout / "experiments" / "data"
     inside.mkdir()
     monkeypatch.chdir(inside)
-    monkeypatch.setattr(figure, "__file__", "/none/spectrax/cli/figure.py")
-    assert figure.find_experiments() == checkout / "experiments"
+    monkeypatch.setattr(experiments, "__file__", "/none/spectrax/cli/experiments.py")
+    assert experiments.find_experiments() == checkout / "experiments"
     monkeypatch.chdir(checkout.parent)
-    assert figure.find_experiments() is None
-    program = checkout / "spectrax" / "cli" / "figure.py"
-    monkeypatch.setattr(figure, "__file__", str(program))
-    assert figure.find_experiments() == checkout / "experiments"
+    assert experiments.find_experiments() is None
+    program = checkout / "spectrax" / "cli" / "experiments.py"
+    monkeypatch.setattr(experiments, "__file__", str(program))
+    assert experiments.find_experiments() == checkout / "experiments"
 
 
 def test_unknown_figure_is_one_sentence(capsys, checkout):
@@ -221,7 +223,7 @@ def test_wide_networks_are_a_kind_of_solve(capsys, tmp_path):
 
 
 def test_standard_errors_are_said_to_be_uncertain_themselves():
-    from spectrax.cli.report_text import _caution
+    from spectrax.cli.report import _caution
 
     draws = np.random.default_rng(0).normal(size=(20_000, 8))
     spread = draws.std(axis=1, ddof=1).std()

@@ -28,8 +28,8 @@ def test_threads_are_chosen_before_anything_can_start_them():
     """OpenBLAS looks once, when it is loaded; threads that wait cost two steps a factor of 20."""
     script = (
         "import sys\n"
-        "from spectrax.cli import main, session\n"
-        "session.start = lambda args: sys.exit(bool({'numpy', 'scipy'} & set(sys.modules)))\n"
+        "from spectrax.cli import common, main\n"
+        "common.start = lambda args: sys.exit(bool({'numpy', 'scipy'} & set(sys.modules)))\n"
         "main(['solve', 'outputs'])\n"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

@@ -133,7 +133,7 @@ def test_bad_options_are_one_sentence(capsys, tmp_path, snapshots, options, sent
 
 
 def test_figures_of_every_regime_draw(snapshots):
-    from spectrax.cli import spectrum_figure
+    from spectrax.cli import figures
     from spectrax.empirical import measure_series, measure_spectrum
 
     rng = np.random.default_rng(1)
@@ -142,15 +142,15 @@ def test_figures_of_every_regime_draw(snapshots):
     spiked = noise + 1e3 * np.outer(np.ones(100), np.ones(60))
     for array in (noise, uneven, spiked):
         series = measure_series([noise, array])
-        figure = spectrum_figure.draw("layer", series)
+        figure = figures.draw_layer("layer", series)
         assert len(figure.axes) == 2
         low, high = figure.axes[1].get_xlim()
         top = series.spectra[1].top / series.spectra[1].sigma ** 2
         assert low < 0.1 and top < high and math.isfinite(high)
     alone = measure_series([noise])
-    assert len(spectrum_figure.draw("layer", alone).axes) == 1
+    assert len(figures.draw_layer("layer", alone).axes) == 1
     lanczos = measure_series([rng.normal(size=(400, 300))], method="lanczos")
-    (ax,) = spectrum_figure.draw("layer", lanczos).axes
+    (ax,) = figures.draw_layer("layer", lanczos).axes
     area = sum(patch.get_height() * patch.get_width() for patch in ax.patches)
     assert area == pytest.approx(1.0, rel=0.05) or ax.patches[0].get_xy().shape[0] > 10
     assert measure_spectrum(noise).regime == "bulk"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from planted_transfer import RATES, planted
 
-from spectrax.cli import main, session, transfer_figure, transfer_table, transfer_theory
+from spectrax.cli import common, main, transfer_table, transfer_theory
 from spectrax.cli.main import build_parser
 from spectrax.transfer.report import STAGES
 
@@ -193,13 +193,7 @@ def test_theory_says_in_words_what_it_found(answer):
         assert f"{name}: at width 16 the best learning rate is {rate:.4g}\n" in out
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """A figure takes longer than all the rest."""
-    monkeypatch.setattr(transfer_figure, "draw", lambda report, eta: None)
-
-
-def test_options_reach_the_theory(known, undrawn):
+def test_options_reach_the_theory(known):
     options = "--depth 3 --num-steps 5 --alpha 2 --eta 0.01 --gamma0 3 --sigma 0.5 --data online"
     args = build_parser().parse_args(["transfer", *options.split(), "--widths", "2,3,4"])
     transfer_theory.compare(args, Bar())
@@ -255,7 +249,7 @@ class Bar:
 
 def test_progress_moves_within_a_stage_and_never_past_its_end():
     bar = Bar()
-    with session.Stages(bar, {"short": 0.1, "long": 4.0}, beat=0.01) as stages:
+    with common.Stages(bar, {"short": 0.1, "long": 4.0}, beat=0.01) as stages:
         for stage in ("short", "long"):
             stages.begin(stage)
             time.sleep(0.25)
@@ -270,14 +264,14 @@ def test_progress_moves_within_a_stage_and_never_past_its_end():
 def test_progress_that_is_hidden_has_no_clock():
     bar = Bar()
     bar.disable = True
-    with session.Stages(bar, {"a": 1.0}, beat=0.001) as stages:
+    with common.Stages(bar, {"a": 1.0}, beat=0.001) as stages:
         stages.begin("a")
         time.sleep(0.05)
         assert len(bar.shown) == 1
     assert bar.n == 1.0
 
 
-def test_every_stage_of_the_report_has_a_length(known, undrawn):
+def test_every_stage_of_the_report_has_a_length(known):
     assert tuple(transfer_theory.SECONDS) == STAGES
     bar = Bar()
     transfer_theory.compare(build_parser().parse_args(["transfer"]), bar)
@@ -291,7 +285,7 @@ def test_every_stage_of_the_report_has_a_length(known, undrawn):
 
 
 def test_losses_that_blow_up_do_not_squeeze_the_others():
-    from spectrax.cli.transfer_figure import loss_limits
+    from spectrax.cli.figures import loss_limits
 
     low, high = loss_limits(np.array([[0.5, 0.1, 1e155], [0.4, 0.2, np.inf]]), 0.05)
     assert (low, high) == pytest.approx((0.025, 10.0))

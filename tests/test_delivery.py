@@ -14,9 +14,9 @@ import pytest
 
 from spectrax import _delivery as delivery
 from spectrax import records
-from spectrax.cli.options import UsageError
+from spectrax.records import UsageError
 
-SCRIPT = pathlib.Path(__file__).parents[1] / "killed_delivery.py"
+SCRIPT = pathlib.Path(__file__).with_name("killed_delivery.py")
 
 
 def killed(folder, where):

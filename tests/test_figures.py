@@ -78,7 +78,7 @@ EDITS = {
     "a shared module": ("outliers_against_richness", "experiments/_sweep.py", "1.04", "1.05"),
     "a renamed import": ("many_outputs", "experiments/_distances.py", '"k--"', '"r--"'),
     "code of a page": ("bbp_transition", "docs/tutorials/bbp.md", "bins=40", "bins=41"),
-    "the command line": ("transfer", "spectrax/cli/transfer_figure.py", "figsize=(", "figsize=(1+"),
+    "the command line": ("transfer", "spectrax/cli/figures.py", "figsize=(6", "figsize=(7"),
     "through the package": ("checkpoint", "spectrax/plotting/spectra.py", "alpha=0.3", "alpha=0.4"),
     "a default": ("checkpoint", "spectrax/plotting/style.py", '"font.size": 9', '"font.size": 8'),
 }

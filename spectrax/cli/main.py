@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 
 import spectrax
-from spectrax.cli import figure, solve, spectrum, streams, transfer
-from spectrax.cli.options import UsageError
+from spectrax.cli import experiments, solve, spectrum, streams, transfer
+from spectrax.cli.common import UsageError
 
 MEMORY = "There is not enough memory for this request; choose smaller sizes"
-COMMANDS = (transfer, solve, spectrum, figure)
+COMMANDS = (transfer, solve, spectrum, experiments)
 
 DESCRIPTION = """\
 Dynamical mean-field theory of training and the spectra of trained weights.

@@ -1,13 +1,14 @@
 """What `spectrax solve outputs` finds out: computed by the library, gathered as plain arrays."""
 
 import dataclasses
+import functools
 
 import equinox as eqx
 import jax
 import numpy as np
 
 import spectrax
-from spectrax.cli import options
+from spectrax.cli import common, figures
 from spectrax.spectrum.expressions.many_outputs import build_law
 from spectrax.spectrum.laws.cumulative import Cumulative, cumulative
 from spectrax.spectrum.laws.mass import RESULTS
@@ -98,7 +99,7 @@ def estimate(values: np.ndarray) -> tuple[float, float]:
 
 def law_of(parameters: dict):
     """The law that the options describe."""
-    chosen = options.parameterization_of(parameters["parameterization"])
+    chosen = common.parameterization_of(parameters["parameterization"])
     return build_law(**parameters | {"parameterization": chosen})
 
 
@@ -113,6 +114,13 @@ def rounded(parameters: dict, size: int | None) -> dict:
 def number_of_stages(args) -> int:
     """Length of the progress bar: law, moments, each matrix, drawing."""
     return 3 + (0 if args.simulate is None else args.seeds)
+
+
+def find(parameters: dict, args, bar) -> common.Result:
+    """The result of the command."""
+    found = make(parameters, args, bar)
+    draw, code = functools.partial(figures.draw_law, found), 0 if found.resolved else 1
+    return common.Result(found.summary(), found.arrays(), in_words(found), draw, code)
 
 
 def make(parameters: dict, args, bar) -> Report:
@@ -166,7 +174,7 @@ def _sample(law, found: Cumulative, parameters: dict, args, bar) -> Samples:
     return Samples(args.simulate, ratios, np.stack(values), distance)
 
 
-def text(report: Report, paths) -> str:
+def in_words(report: Report) -> str:
     """A few lines for the terminal."""
     law, intervals = report.law, report.law.intervals
     bulk = ", ".join(f"{low:.4g} to {high:.4g}" for low, high in intervals)
@@ -189,4 +197,4 @@ def text(report: Report, paths) -> str:
             lines.append(f"{shown:<16}{expected:>10}  {mean:.5g} ± {stderr:.1g}")
     if not report.resolved:
         lines += ["", f"not resolved: mass {law.mass:.4f}, residual {law.residual:.1e}"]
-    return "\n".join([*lines, "", "written: " + ", ".join(paths)])
+    return "\n".join([*lines, ""])

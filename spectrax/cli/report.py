@@ -1,12 +1,14 @@
 """What `spectrax solve` finds out: computed by the library, gathered here as plain arrays."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
 import numpy as np
 
 import spectrax
+from spectrax.cli import common, figures
 from spectrax.spectrum.trajectory.layer import LayerReport, layer_report
 
 RISE = 1e-3  # of a loss, relative: less is the error of sampled averages
@@ -172,3 +174,79 @@ def simulate(model, args, bar):
         all_eigenvalues=True,
         progress=lambda done: bar.update(),
     )
+
+
+def report_on(model, args, name: str, parameters: dict, interpreter=None) -> int:
+    """Solve a model, simulate, draw, write under a name, print."""
+    if args.simulate is not None:
+        # Theory of the very ratios that are simulated.
+        model, sizes = model.rounded(args.simulate)
+        largest = sorted(sizes.values())[-2:]
+        common.require_memory(f"--simulate {args.simulate}", 8 * largest[0] * largest[-1])
+    request = {"count": args.count, "simulate": args.simulate, "num_seeds": args.seeds}
+    request = {"parameters": parameters, **request, "seed": args.seed}
+
+    def find(bar):
+        found = make(model, args, bar, interpreter)
+        draw = functools.partial(figures.draw_training, found)
+        code = int(found.diverged)
+        return common.Result(found.summary(), found.arrays(), in_words(found), draw, code)
+
+    return common.carry_out(args, name, number_of_stages(model, args), find, **request)
+
+
+# --- in words
+
+
+def in_words(report) -> str:
+    """A few lines for the terminal."""
+    lines = [report.message, *_losses(report)]
+    if report.warning is not None:
+        lines.append(report.warning)
+    lines += ["", *_table(report), ""]
+    if report.comparison is not None:
+        lines += ["networks against theory, in standard errors:", str(report.comparison)]
+        lines += [_caution(report.ensemble.num_seeds), ""]
+    return "\n".join(lines)
+
+
+def _caution(num: int) -> str:
+    """What deviations in units of estimated errors are worth."""
+    return (
+        f"The standard errors come from {num} networks and are known to {(2 * num - 2) ** -0.5:.0%}"
+        " themselves; the points of a row share these networks and deviate together."
+    )
+
+
+def _losses(report):
+    for name, values in report.losses().items():
+        if not values.size:
+            continue
+        line = f"{name} loss {values[0]:.4g} at step 0, {values[-1]:.4g} at step {values.size - 1}"
+        if report.ensemble is not None:
+            line += f" (networks {_mean(getattr(report.ensemble, f'{name}_loss'), -1)})"
+        yield line
+
+
+def _table(report):
+    header = ["layer", "bulk edge", "escape step", "outliers at the end"]
+    ensemble = report.ensemble
+    if ensemble is not None:
+        header.append(f"largest of {ensemble.num_seeds} networks of size {ensemble.size}")
+    rows = [header]
+    for index, layer in enumerate(report.layers):
+        outliers = layer.location[-1][layer.escaped[-1]]
+        escape = f"{layer.escape_step:.2f}" if np.isfinite(layer.escape_step) else "never"
+        found = " ".join(f"{x:.5g}" for x in outliers) or "none"
+        row = [report.names[index], f"{layer.edge[-1]:.4f}", escape, found]
+        if ensemble is not None:
+            row.append(_mean(ensemble.top_eigenvalues, (index, -1, 0)))
+        rows.append(row)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _mean(statistic, index) -> str:
+    mean, stderr = np.asarray(statistic.mean)[index], np.asarray(statistic.stderr)[index]
+    return f"{mean:.4g} ± {stderr:.1g}"

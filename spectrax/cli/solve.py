@@ -1,8 +1,9 @@
-"""`spectrax solve`: one deep linear network, its losses and the spectra of its weights."""
+"""`spectrax solve`: one network, its losses and the spectra of its weights."""
 
-import argparse
+import dataclasses
 
-from spectrax.cli import options, solve_outputs, solve_wide
+from spectrax.cli import common, outputs
+from spectrax.cli.common import DEEPEST, LONGEST, integer, number, option, scale
 
 EPILOG = """\
 examples:
@@ -20,133 +21,210 @@ exit code is 1.
 An optimizer of your own is a Python object: use the library for it.
 """
 
-# A training whose layers all eject an outlier within its first quarter, from bulks of two widths.
-DEFAULTS = {"depth": 2, "num_steps": 40, "alpha": 4.0, "nu": 2.0, "eta": 0.015, "gamma0": 5.0}
+WIDE_EPILOG = """\
+examples:
+  spectrax solve wide
+  spectrax solve wide --depth 2 --activation gelu --simulate 500 --seeds 16
+  spectrax solve wide --data samples.npz --eta 0.2
+
+Without --data the inputs are Gaussian and the targets tanh(2 w.x / |w|) for a random direction w.
+A data file holds arrays `inputs` (samples, dimension) and `targets` (samples,) or (samples,
+outputs), and if you like `batches` (steps, batch): indices of the samples of each step.
+Writes solve_wide.png and .pdf, .npz and .json like `spectrax solve`.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepLinearOptions:
+    """A deep linear network: its layers all eject an outlier early, from bulks of two widths."""
+
+    depth: int = option(2, integer(1, DEEPEST), "hidden layers")
+    num_steps: int = option(40, integer(1, LONGEST), "training steps")
+    alpha: float = option(4.0, scale, "samples (online: batch) per input dimension")
+    nu: float = option(2.0, scale, "hidden width per input dimension")
+    eta: object = option(0.015, common.rates, "learning rate, or one per step: a,b,…")
+    gamma0: float = option(5.0, number, "output multiplier; large is rich")
+    sigma: float = option(1.0, scale, "standard deviation of the initial weights")
+    parameterization: object = option(
+        "mup",
+        common.exponents,
+        "mup, ntk, or exponents A,B of gamma = gamma0 nu^A and of the rate eta nu^B",
+    )
+    data: str = option("full_batch", str, "full_batch or online")
+    num_classes: int = option(1, integer(1), "outputs")
+    teacher_gram: object = option(
+        None,
+        common.matrix,
+        "inner products of the teachers, in JSON (orthonormal)",
+        metavar="MATRIX",
+    )
+    label_noise: float = option(0.0, number, "variance of the label noise")
+    momentum: float = option(0.0, number, "heavy-ball momentum")
+    weight_decay: float = option(0.0, number, "weight decay per step")
+
+
+@dataclasses.dataclass(frozen=True)
+class WideOptions:
+    """A wide nonlinear network; with the other defaults the loss never rises at these rates."""
+
+    depth: int = option(3, integer(1, DEEPEST), "hidden layers")
+    num_steps: int = option(16, integer(1, LONGEST), "training steps")
+    eta: object = option(
+        None,
+        common.rates,
+        "learning rate, or one per step: a,b,… (0.3 or, where the activation makes that unstable, "
+        "less)",
+    )
+    gamma0: float = option(4.0, number, "output multiplier; large is rich")
+    sigma: float = option(1.0, scale, "standard deviation of the initial weights")
+    activation: str = option("tanh", str, "tanh, erf, gelu, silu, softplus, relu or identity")
+    loss: str = option("mse", str, "mse, logistic or cross_entropy")
+    momentum: float = option(0.0, number, "heavy-ball momentum")
+    weight_decay: float = option(0.0, number, "weight decay per step")
+
+
+RATES = {"gelu": 0.2, "silu": 0.2, "relu": 0.2, "identity": 0.15}  # 0.3 does for the others
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """Data of a wide network."""
+
+    data: str | None = option(None, str, "samples, .npz; else:", metavar="FILE")
+    samples: int = option(6, integer(1), "single-index samples")
+    dimension: int = option(20, integer(1), "their input dimension")
+
+
+@dataclasses.dataclass(frozen=True)
+class EnsembleOptions:
+    """Finite networks."""
+
+    simulate: int | None = option(
+        None, integer(2), "train networks with input dimension SIZE", metavar="SIZE"
+    )
+    seeds: int = option(8, integer(2), "number of networks")
+    seed: int = option(0, integer(0), "random seed")
+
+
+@dataclasses.dataclass(frozen=True)
+class WideEnsembleOptions:
+    """Sampled neurons, and finite networks."""
+
+    neurons: int = option(4096, integer(16), "sampled neurons of each layer")
+    simulate: int | None = option(None, integer(2), "train networks of width N", metavar="N")
+    seeds: int = option(8, integer(2), "number of networks")
+    seed: int = option(0, integer(0), "of data, neurons and networks")
 
 
 def add_parser(commands) -> None:
-    """Declare the command."""
-    parser = commands.add_parser(
+    """Declare the command, and those of other models."""
+    parser = common.add_command(
+        commands,
         "solve",
-        help="losses, escaping outliers and weight spectra of one deep linear network",
-        description="Solve the theory of one deep linear network and the spectra of its weights.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "losses, escaping outliers and weight spectra of one deep linear network",
+        "Solve the theory of one deep linear network and the spectra of its weights.",
+        EPILOG,
     )
-    _add_model_options(parser)
-    group = parser.add_argument_group("finite networks to compare with")
-    group.add_argument(
-        "--simulate",
-        type=options.integer(2),
-        metavar="SIZE",
-        help="train networks with input dimension SIZE",
+    common.add_options(parser.add_argument_group("network and training"), DeepLinearOptions)
+    common.add_options(
+        parser.add_argument_group("finite networks to compare with"), EnsembleOptions
     )
-    group.add_argument(
-        "--seeds", type=options.integer(2), default=8, help="number of networks (%(default)s)"
+    _add_rest(parser, 3, run)
+    kinds = parser.add_subparsers(title="other models", metavar="MODEL")
+    parser = common.add_command(
+        kinds,
+        "wide",
+        "a wide nonlinear network instead of a deep linear one",
+        "Solve the theory of one wide nonlinear network and its hidden weights.",
+        WIDE_EPILOG,
     )
-    group.add_argument(
-        "--seed", type=options.integer(0), default=0, help="random seed (%(default)s)"
-    )
-    options.add_output_options(parser, "spectrax-results")
+    group = parser.add_argument_group("network and training")
+    common.add_options(group, WideOptions)
+    common.add_options(group, DataOptions)
+    group = parser.add_argument_group("theory and finite networks to compare with")
+    common.add_options(group, WideEnsembleOptions)
+    _add_rest(parser, 1, run_wide)
+    outputs.add_parser(kinds)
+
+
+def _add_rest(parser, count: int, run) -> None:
+    common.add_output_options(parser, "spectrax-results")
     parser.add_argument(
         "--count",
-        type=options.integer(1),
-        default=3,
+        type=integer(1),
+        default=count,
         help="outliers to follow in each layer (%(default)s)",
     )
     parser.set_defaults(run=run)
-    kinds = parser.add_subparsers(title="other models", metavar="MODEL")
-    solve_wide.add_parser(kinds)
-    solve_outputs.add_parser(kinds)
-
-
-def _add_model_options(parser) -> None:
-    group = parser.add_argument_group("network and training")
-
-    def add(name, kind, default, text, **kwargs):
-        group.add_argument(name, type=kind, default=default, help=f"{text} (%(default)s)", **kwargs)
-
-    add("--depth", options.integer(1, options.DEEPEST), DEFAULTS["depth"], "hidden layers")
-    add("--num-steps", options.integer(1, options.LONGEST), DEFAULTS["num_steps"], "training steps")
-    add("--alpha", options.scale, DEFAULTS["alpha"], "samples (online: batch) per input dimension")
-    add("--nu", options.scale, DEFAULTS["nu"], "hidden width per input dimension")
-    add("--eta", options.rates, DEFAULTS["eta"], "learning rate, or one per step: a,b,…")
-    add("--gamma0", options.number, DEFAULTS["gamma0"], "output multiplier; large is rich")
-    add("--sigma", options.scale, 1.0, "standard deviation of the initial weights")
-    add(
-        "--parameterization",
-        options.exponents,
-        "mup",
-        "mup, ntk, or exponents A,B of gamma = gamma0 nu^A and of the rate eta nu^B",
-    )
-    add("--data", str, "full_batch", "full_batch or online")
-    add("--num-classes", options.integer(1), 1, "outputs")
-    group.add_argument(
-        "--teacher-gram",
-        type=options.matrix,
-        metavar="MATRIX",
-        help="inner products of the teachers, in JSON (orthonormal)",
-    )
-    add("--label-noise", options.number, 0.0, "variance of the label noise")
-    add("--momentum", options.number, 0.0, "heavy-ball momentum")
-    add("--weight-decay", options.number, 0.0, "weight decay per step")
-
-
-MODEL_OPTIONS = (
-    *("depth", "num_steps", "alpha", "nu", "eta", "gamma0", "sigma", "parameterization", "data"),
-    *("num_classes", "teacher_gram", "label_noise", "momentum", "weight_decay"),
-)
 
 
 def run(args) -> int:
     """Solve, simulate, draw, write, print."""
-    from spectrax.cli import session
+    common.start(args)
+    from spectrax.cli import report
 
-    session.start(args)
-    parameters = {name: getattr(args, name) for name in MODEL_OPTIONS}
-    options.require_memory(  # each pair of steps has a correlation
+    parameters = common.values_of(DeepLinearOptions, args)
+    common.require_memory(  # each pair of steps has a correlation
         f"--depth {args.depth} --num-steps {args.num_steps} --num-classes {args.num_classes}",
         8 * (args.depth * args.num_steps**2 + args.num_classes**2),
     )
-    return report_on(build_model(parameters), args, "solve", parameters)
-
-
-def report_on(model, args, name: str, parameters: dict, interpreter=None) -> int:
-    """Solve a model, simulate, draw, write under a name, print."""
-    from spectrax import records
-    from spectrax.cli import report, report_figure, report_text, session
-
-    if args.simulate is not None:
-        # Theory of the very ratios that are simulated.
-        model, sizes = model.rounded(args.simulate)
-        largest = sorted(sizes.values())[-2:]
-        options.require_memory(f"--simulate {args.simulate}", 8 * largest[0] * largest[-1])
-    folder = records.make_folder(args.out)
-    with session.progress(args, total=report.number_of_stages(model, args)) as bar:
-        result = report.make(model, args, bar, interpreter)
-        record = {
-            "command": name.replace("_", " "),
-            "parameters": parameters,
-            "count": args.count,
-            "simulate": args.simulate,
-            "num_seeds": args.seeds,
-            "seed": args.seed,
-            **result.summary(),
-        }
-        bar.set_description_str("drawing")
-        paths = records.write(folder, name, report_figure.draw(result), result.arrays(), record)
-        bar.update()
-    if args.json:
-        session.print_json({**record, "versions": records.versions(), "files": paths})
-    elif not args.quiet:
-        print(report_text.text(result, paths))
-    return 1 if result.diverged else 0
+    return report.report_on(build_model(parameters), args, "solve", parameters)
 
 
 def build_model(parameters: dict):
     """The model that the options describe."""
-    from spectrax import DeepLinear
+    import spectrax
 
-    values = {name: parameters[name] for name in MODEL_OPTIONS[2:]}
-    values["parameterization"] = options.parameterization_of(values["parameterization"])
-    return DeepLinear(parameters["depth"], parameters["num_steps"], **values)
+    chosen = common.parameterization_of(parameters["parameterization"])
+    return spectrax.DeepLinear(**parameters | {"parameterization": chosen})
+
+
+def run_wide(args) -> int:
+    """Solve, simulate, draw, write, print."""
+    common.start(args)
+    import jax
+
+    from spectrax import SampledLimit, WideNetwork
+    from spectrax.cli import report
+
+    parameters = common.values_of(WideOptions, args)
+    if args.eta is None:
+        parameters["eta"] = RATES.get(args.activation, 0.3)
+    data = read_data(args)
+    model = WideNetwork(**parameters, **data)
+    points = args.num_steps * len(data["inputs"])  # each pair of them has a correlation
+    common.require_memory(
+        f"--depth {args.depth} --num-steps {args.num_steps} on {len(data['inputs'])} samples",
+        8 * args.depth * points**2,
+    )
+    limit = SampledLimit(args.neurons, key=jax.random.key(args.seed))
+    parameters |= {"data": args.data, "neurons": args.neurons}
+    parameters |= {"samples": len(data["inputs"]), "dimension": data["inputs"].shape[1]}
+    return report.report_on(model, args, "solve_wide", parameters, limit)
+
+
+def read_data(args) -> dict:
+    """Inputs, targets and batches from the file, or single-index ones."""
+    import numpy as np
+
+    from spectrax.checkpoints.files import arrays_of
+
+    if args.data is None:
+        size = 16 * args.samples * args.dimension
+        common.require_memory(f"--samples {args.samples} --dimension {args.dimension}", size)
+        rng = np.random.default_rng(args.seed)
+        inputs = rng.normal(size=(args.samples, args.dimension))
+        direction = rng.normal(size=args.dimension)
+        targets = np.tanh(2 * inputs @ direction / np.linalg.norm(direction))
+        return {"inputs": inputs, "targets": targets}
+    try:
+        data = arrays_of(args.data, ("inputs", "targets", "batches", "test_inputs"))
+    except ValueError as error:
+        reason = str(error).rstrip(".")
+        raise common.UsageError(f"cannot read `{args.data}` as an .npz file: {reason}") from error
+    for name in ("inputs", "targets"):
+        if name not in data:
+            raise common.UsageError(f"`{args.data}` has no array `{name}`")
+        if data[name].dtype.kind not in "fiub":
+            raise common.UsageError(f"`{name}` in `{args.data}` must be numbers")
+    return data

@@ -1,10 +1,12 @@
 """`spectrax spectrum`: bulk and outliers of the weights in checkpoints."""
 
-import argparse
+import csv
+import dataclasses
+import re
 import sys
 
-from spectrax.cli import options
-from spectrax.cli.options import UsageError
+from spectrax.cli import common
+from spectrax.cli.common import AUTO, integer, number, option
 
 EPILOG = """\
 examples:
@@ -23,151 +25,261 @@ A file or array that cannot be used costs one sentence and exit code 1; the othe
 """
 
 
+@dataclasses.dataclass(frozen=True)
+class WeightOptions:
+    """Which arrays, and how they become matrices."""
+
+    pattern: list[str] | None = option(
+        None,
+        str,
+        "only names that match, in quotes; may be repeated (all matrices and kernels)",
+        action="append",
+        metavar="GLOB",
+    )
+    layout: str = option(
+        AUTO,
+        str,
+        "order of the axes; auto: in_out (Flax) for names that end in kernel, else out_in; "
+        "heads of attention are joined",
+        choices=(AUTO, "out_in", "in_out"),
+    )
+    unfold: str = option(
+        AUTO,
+        str,
+        "matrix of a kernel; auto: square unless that is far smaller on one side",
+        choices=(AUTO, "square", "flat", "tall"),
+    )
+    split: bool = option(
+        False, bool, "measure gates, queries, keys, values and stacked matrices one by one"
+    )
+    heads: int | None = option(
+        None,
+        integer(1),
+        "number of attention heads, for --split of query_key_value (from config.json)",
+        metavar="H",
+    )
+    divided: bool = option(
+        False,
+        bool,
+        "do not divide by the root of the number of columns: the weights are divided already",
+    )
+    min_size: int = option(
+        32, integer(8), "leave matrices with fewer rows or columns out", metavar="SIZE"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasurementOptions:
+    """How a matrix is measured."""
+
+    rate: float = option(1e-3, number, "probability that a layer of pure noise shows an outlier")
+    method: str = option(
+        AUTO,
+        str,
+        "all eigenvalues, or products only; auto: products beyond 2048 rows and columns",
+        choices=(AUTO, "dense", "lanczos"),
+    )
+    no_controls: bool = option(
+        False, bool, "count all outliers, also those that noise of the same entries would show"
+    )
+    steps: list[float] | None = option(
+        None,
+        common.numbers,
+        "training steps of the files: a,b,… (numbers in their names, or 0, 1, …)",
+    )
+
+
 def add_parser(commands) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
+    parser = common.add_command(
+        commands,
         "spectrum",
-        help="bulk, outliers and regime of the weights in checkpoints",
-        description="Measure the spectra of the weights in checkpoints.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "bulk, outliers and regime of the weights in checkpoints",
+        "Measure the spectra of the weights in checkpoints.",
+        EPILOG,
     )
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="checkpoints, in order of training"
     )
-    _add_weights(parser.add_argument_group("weights"))
-    _add_measurement(parser.add_argument_group("measurement"))
-    options.add_output_options(parser, "spectrax-results")
+    common.add_options(parser.add_argument_group("weights"), WeightOptions)
+    common.add_options(parser.add_argument_group("measurement"), MeasurementOptions)
+    common.add_output_options(parser, "spectrax-results")
     parser.add_argument("--no-figures", action="store_true", help="only tables")
     parser.set_defaults(run=run)
 
 
-def _add_weights(group) -> None:
-    """Which arrays, and how they become matrices."""
-    group.add_argument(
-        "--pattern",
-        action="append",
-        metavar="GLOB",
-        help="only names that match, in quotes; may be repeated (all matrices and kernels)",
-    )
-    group.add_argument(
-        "--layout",
-        choices=("auto", "out_in", "in_out"),
-        default="auto",
-        help="order of the axes; auto: in_out (Flax) for names that end in kernel, else out_in; "
-        "heads of attention are joined",
-    )
-    group.add_argument(
-        "--unfold",
-        choices=("auto", "square", "flat", "tall"),
-        default="auto",
-        help="matrix of a kernel; auto: square unless that is far smaller on one side",
-    )
-    group.add_argument(
-        "--split",
-        action="store_true",
-        help="measure gates, queries, keys, values and stacked matrices one by one",
-    )
-    group.add_argument(
-        "--heads",
-        type=options.integer(1),
-        metavar="H",
-        help="number of attention heads, for --split of query_key_value (from config.json)",
-    )
-    group.add_argument(
-        "--divided",
-        action="store_true",
-        help="do not divide by the root of the number of columns: the weights are divided already",
-    )
-    group.add_argument(
-        "--min-size",
-        type=options.integer(8),
-        default=32,
-        metavar="SIZE",
-        help="leave matrices with fewer rows or columns out (%(default)s)",
-    )
-
-
-def _add_measurement(group) -> None:
-    """How a matrix is measured."""
-    group.add_argument(
-        "--rate",
-        type=options.number,
-        default=1e-3,
-        help="probability that a layer of pure noise shows an outlier (%(default)s)",
-    )
-    group.add_argument(
-        "--method",
-        choices=("auto", "dense", "lanczos"),
-        default="auto",
-        help="all eigenvalues, or products only; auto: products beyond 2048 rows and columns",
-    )
-    group.add_argument(
-        "--no-controls",
-        action="store_true",
-        help="count all outliers, also those that noise of the same entries would show",
-    )
-    group.add_argument(
-        "--steps",
-        type=options.numbers,
-        help="training steps of the files: a,b,… (numbers in their names, or 0, 1, …)",
-    )
-
-
 def run(args) -> int:
     """Read, measure, draw, write, print."""
+    common.start(args)
     from spectrax import records
-    from spectrax.cli import session, spectrum_report, spectrum_survey
+    from spectrax.cli import survey
 
-    session.start(args)
-    survey = spectrum_survey.start(args)
+    found = survey.start(args)
     folder = records.make_folder(args.out)
-    jobs = spectrum_survey.jobs_of(survey, args)
-    with session.progress(args, total=max(len(jobs), 1)) as bar:
+    jobs = survey.jobs_of(found, args)
+    with common.progress(args, total=max(len(jobs), 1)) as bar:
         for job in jobs:
             bar.set_description_str(job.name[-30:])
-            spectrum_survey.measure(survey, job, args)
+            survey.measure(found, job, args)
             bar.update()
-    for sentence in survey.problems:
+    for sentence in found.problems:
         print(f"spectrax: {sentence}", file=sys.stderr)
-    if not survey.layers:
-        if survey.problems:
+    if not found.layers:
+        if found.problems:
             return 2  # each has its sentence
-        raise UsageError(
+        raise common.UsageError(
             "There are no weights to measure in these files; see --pattern, --min-size"
-            + spectrum_report.most_common_reasons(survey)
+            + survey.most_common_reasons(found)
         )
-    chosen = (
-        "pattern",
-        "layout",
-        "unfold",
-        "split",
-        "heads",
-        "divided",
-        "min_size",
-        "rate",
-        "method",
-    )
-    chosen += ("no_controls",)
+    parameters = common.values_of(WeightOptions, args)
+    parameters |= common.values_of(MeasurementOptions, args)
+    del parameters["steps"]  # those of the files stand in the results
     record = {
         "command": "spectrum",
-        "parameters": {name: getattr(args, name) for name in chosen},
+        "parameters": parameters,
         "seed": 0,  # of the vectors of "lanczos" and of the controls
-        "files": [str(path) for path in survey.paths],
-        "steps": survey.steps,
-        "layers": [spectrum_survey.layer(survey, name) for name in survey.layers],
-        "not_measured": survey.skipped,
-        "not_split": survey.whole,
-        "problems": survey.problems,
+        **found.summary(),
         "versions": records.versions(),
     }
     with records.deliver(folder, "spectrum") as staging:
-        names = spectrum_report.write(staging, survey, record, args)
+        names = write(staging, found, record, args)
         record["written"] = [str(folder / name) for name in names]
         record["sha256"] = records.checksums(staging)
         records.write_record(staging / "spectrum.json", record)
-    if args.json:
-        session.print_json(record)
-    elif not args.quiet:
-        print(spectrum_report.text(record))
-    return 1 if survey.problems else 0
+    common.show(args, record, in_words(record))
+    return 1 if found.problems else 0
+
+
+# --- files
+
+
+def write(folder, found, record: dict, args) -> list[str]:
+    """Table, and figure and data of each layer; the names of all files, the sidecar's too."""
+    from spectrax import records
+    from spectrax.cli import survey
+
+    table = folder / "spectrum.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        head = None
+        for layer in record["layers"]:
+            for row in layer["snapshots"]:
+                cells = {"layer": layer["name"], **row}
+                if head is None:
+                    writer.writerow(head := list(cells))
+                writer.writerow([_cell(cells[key]) for key in head])
+    written = [table.name, "spectrum.json"]
+    names = {} if args.no_figures else _file_names(found.layers)
+    with common.progress(args, total=max(len(names), 1)) as bar:
+        for name, stem in names.items():
+            bar.set_description_str(f"drawing {name[-20:]}")
+            from spectrax.cli import figures
+
+            series = survey.series(found, name)
+            figure = figures.draw_layer(name, series)
+            records.save(folder, stem, figure, _arrays(series))
+            written += [f"{stem}.{suffix}" for suffix in ("png", "pdf", "npz")]
+            bar.update()
+    return written
+
+
+def _cell(value) -> str:
+    """A value in a table; several are separated by blanks."""
+    if hasattr(value, "__len__") and not isinstance(value, str):
+        return _numbers(value)
+    return f"{value:.8g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _numbers(values) -> str:
+    """Numbers by blanks, words by semicolons."""
+    words = [x if isinstance(x, str) else f"{x:.8g}" for x in values]
+    return ("; " if any(isinstance(x, str) for x in values) else " ").join(words)
+
+
+def _file_names(names) -> dict[str, str]:
+    """A file name for each layer: harmless whatever the checkpoint calls it, and unique."""
+    found: dict[str, str] = {}
+    for name in names:
+        stem = "spectrum_" + (re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_")[-80:] or "layer")
+        while stem in found.values():
+            stem += "_"
+        found[name] = stem
+    return found
+
+
+def _arrays(series) -> dict:
+    """The numbers behind the figure of a layer."""
+    import numpy as np
+
+    from spectrax.plotting.measured import MOST_PATHS
+
+    last = series.spectra[-1]
+    return {
+        "escape_bracket": np.array(series.escape_bracket),
+        "steps": series.steps,
+        **{name: series.along(name) for name in ("sigma", "edge", "threshold", "top", "ks")},
+        "location": series.location(MOST_PATHS),
+        "escaped": series.escaped(MOST_PATHS),
+        "eigenvalues": last.eigenvalues,
+        "weights": last.weights,
+    }
+
+
+# --- in words
+
+
+def in_words(record: dict) -> str:
+    """The table for the terminal: the last snapshot of each layer, a sentence on each, the rest."""
+    from spectrax.cli import survey
+
+    layers = record["layers"]
+    several = any(layer["escape_bracket"] for layer in layers)
+    restructured = any(layer["snapshots"][-1]["sigma"] is None for layer in layers)
+    head = ["layer", "shape", "aspect", "sigma", "edge", "outliers", "rejected", "top", "KS"]
+    head += ["rank", "tail"] * restructured + ["regime"] + ["escape step"] * several
+    rows = [head, *(_row(layer, restructured, several) for layer in layers)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(x.ljust(width) for x, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    sentences = [f"{layer['name']}: {_sentence(layer)}" for layer in layers]
+    many = len(record["written"]) > 6
+    names = record["written"][:5] + ["…"] if many else record["written"]
+    last = "written: " + ", ".join(names)
+    return "\n".join([*lines, "", *sentences, *survey.left_out(record), "", last])
+
+
+def _row(layer: dict, restructured: bool, several: bool) -> list[str]:
+    """One layer of the table; a dash where a number would describe a law that does not hold."""
+    last = layer["snapshots"][-1]
+    row = [layer["name"], f"{last['rows']} × {last['cols']}", f"{last['aspect']:.3g}"]
+    if last["sigma"] is None:
+        row += ["–"] * 4
+    else:
+        row += [f"{last['sigma']:.4g} ± {last['sigma_stderr']:.1g}", f"{last['edge']:.4g}"]
+        row += [str(last["outliers"]), str(last["rejected"])]
+    row += [f"{last['top']:.4g}", f"{last['ks']:.3f}"]
+    if restructured:
+        row += [f"{last['effective_rank']:.0f}", f"{last['tail_exponent']:.2g}"]
+    return [*row, last["regime"]] + [bracket(layer["escape_bracket"])] * several
+
+
+def bracket(found: list[float] | None) -> str:
+    """Between which snapshots the first outlier escaped, in words."""
+    if found is None:
+        return "–"
+    before, after = found
+    if after == float("inf"):
+        return f"never up to {before:g}"
+    return f"{before:g} … {after:g}" if before > -float("inf") else f"before {after:g}"
+
+
+def _sentence(layer: dict) -> str:
+    """What the last snapshot says, and how many of its outliers the first one had."""
+    last = layer["snapshots"][-1]
+    old, count = last["from_start"], last["outliers"]
+    if old is None or not count:
+        return last["sentence"]
+    known = "none" if old == 0 else "all" if old == count else str(old)
+    return f"{last['sentence']} Of these the first snapshot has {known}."

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
-from spectrax.cli.options import UsageError
+from spectrax.cli.common import UsageError
 
 PLAIN = {"µ": "u", "…": "...", "±": "+-", "×": "x", "·": "*", "–": "-", "—": "-", "→": "->"}
 PLAIN |= {"’": "'", "“": '"', "”": '"', "≤": "<=", "≥": ">=", "≈": "~", "∞": "inf"}

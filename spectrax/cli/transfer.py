@@ -1,10 +1,12 @@
 """`spectrax transfer`: does a learning rate found on a narrow network transfer, and why."""
 
 import argparse
+import functools
 import os
 
-from spectrax.cli import options
-from spectrax.cli.options import UsageError
+from spectrax.cli import common
+from spectrax.cli.common import UsageError
+from spectrax.cli.transfer_theory import LENGTH, NetworkOptions
 
 EPILOG = """\
 examples:
@@ -30,24 +32,18 @@ Writes transfer.png and .pdf, transfer.npz, transfer.json. Keys of --json: verdi
 lr, low, high), table; of theory also exponents, gaps, and parameterizations.
 """
 
-DEFAULTS = {"depth": 2, "num_steps": 20, "alpha": 4.0, "eta": 0.03, "gamma0": 4.0, "sigma": 1.0}
-KINDS = {
-    "depth": options.integer(1, options.DEEPEST),
-    "num_steps": options.integer(1, options.LONGEST),
-    **dict.fromkeys(("alpha", "sigma"), options.scale),
-}
 WIDEST = 1e8  # beyond, the theory loses digits without a sign of it
 WIDTHS = [1.0, 2.0, 4.0, 8.0]
 
 
 def add_parser(commands) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
+    parser = common.add_command(
+        commands,
         "transfer",
-        help="learning-rate transfer across widths: stability, optimum, exponents, verdict",
-        description="Which learning rate transfers across widths, in which parameterization, why.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "learning-rate transfer across widths: stability, optimum, exponents, verdict",
+        "Which learning rate transfers across widths, in which parameterization, why.",
+        EPILOG,
     )
     group = parser.add_argument_group("what to judge")
     group.add_argument("--table", metavar="CSV", help="measured losses, instead of theory")
@@ -63,26 +59,13 @@ def add_parser(commands) -> None:
     )
     group.add_argument(
         "--parameterization",
-        type=options.exponents,
+        type=common.exponents,
         default="mup",
         metavar="P",
         help="of --from: mup, ntk, or the exponents A,B of output scale and rate (%(default)s)",
     )
     group = parser.add_argument_group("networks and training of the theory")
-    texts = {
-        "depth": "hidden layers",
-        "num_steps": "training steps",
-        "alpha": "samples (online: batch) per input dimension",
-        "eta": "learning rate of escape, outlier and sharpness",
-        "gamma0": "output multiplier; large is rich",
-        "sigma": "standard deviation of the initial weights",
-    }
-    for name, text in texts.items():
-        default = DEFAULTS[name]
-        flag = "--" + name.replace("_", "-")
-        kind = KINDS.get(name, options.number)
-        group.add_argument(flag, type=kind, default=default, help=f"{text} (%(default)s)")
-    group.add_argument("--data", default="full_batch", help="full_batch or online (%(default)s)")
+    common.add_options(group, NetworkOptions)
     group.add_argument(
         "--widths",
         type=_widths,
@@ -90,26 +73,24 @@ def add_parser(commands) -> None:
         metavar="A,B,…",
         help="hidden widths per input dimension (1,2,4,8)",
     )
-    options.add_output_options(parser, "spectrax-results")
+    common.add_output_options(parser, "spectrax-results")
     parser.set_defaults(run=run)
 
 
 def _width(text: str) -> float:
-    value = options.scale(text)
+    value = common.scale(text)
     if value <= 0:
-        raise argparse.ArgumentTypeError(
-            f"must be a positive number, got {options.shortened(text)}"
-        )
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {common.shortened(text)}")
     return value
 
 
 def _widths(text: str) -> list[float]:
     values = [_width(x) for x in text.split(",")]
     if any(not 1 / WIDEST <= x <= WIDEST for x in values):
-        rule = f"must be from {1 / WIDEST:g} to {WIDEST:g}, got {options.shortened(text)}"
+        rule = f"must be from {1 / WIDEST:g} to {WIDEST:g}, got {common.shortened(text)}"
         raise argparse.ArgumentTypeError(rule)
     if len(set(values)) < len(values):
-        raise argparse.ArgumentTypeError(f"must differ, got {options.shortened(text)}")
+        raise argparse.ArgumentTypeError(f"must differ, got {common.shortened(text)}")
     return values
 
 
@@ -118,45 +99,30 @@ def _pair(text: str) -> tuple[float, float]:
         width, rate = text.split(":")
         return _width(width), _width(rate)
     except (ValueError, argparse.ArgumentTypeError) as error:
-        rule = f"WIDTH:LR, two positive numbers from {options.SMALL:g} to {options.LARGE:g}"
-        raise argparse.ArgumentTypeError(
-            f"must be {rule}, got {options.shortened(text)}"
-        ) from error
+        rule = f"WIDTH:LR, two positive numbers from {common.SMALL:g} to {common.LARGE:g}"
+        raise argparse.ArgumentTypeError(f"must be {rule}, got {common.shortened(text)}") from error
 
 
 def run(args) -> int:
     """Compute or read, draw, write, print."""
-    from spectrax.cli import session
-
     if args.table is not None and args.start is not None:
         raise UsageError("Give --table or --from, not both")
     if args.start is not None and args.at is None:
         raise UsageError("--from needs --at, the width to which the rate is taken")
     if args.table is None:
-        options.require_memory(
+        common.require_memory(
             f"--depth {args.depth} --num-steps {args.num_steps}", 8 * args.depth * args.num_steps**2
         )
     _compile_quickly()
-    session.start(args)
-    from spectrax import records
+    common.start(args)
     from spectrax.cli import transfer_table, transfer_theory
 
-    folder = records.make_folder(args.out)
-    job = transfer_theory.compare
+    find = transfer_theory.compare
     if args.table is not None:
-        job = transfer_table.judge
+        find = transfer_table.judge
     elif args.start is not None:
-        job = transfer_theory.carry
-    with session.progress(args, total=transfer_theory.LENGTH) as bar:
-        figure, arrays, record, text = job(args, bar)
-        bar.set_description_str("drawing")
-        paths = records.write(folder, "transfer", figure, arrays, record)
-        bar.update(bar.total - bar.n)
-    if args.json:
-        session.print_json({**record, "versions": records.versions(), "files": paths})
-    elif not args.quiet:
-        print(text, "written:", *(f"  {path}" for path in paths), sep="\n")
-    return 0
+        find = transfer_theory.carry
+    return common.carry_out(args, "transfer", LENGTH, functools.partial(find, args), "\n  ")
 
 
 def _compile_quickly() -> None:

@@ -1,11 +1,13 @@
 """`spectrax transfer --table`: the verdict on measured losses."""
 
-from spectrax.cli.options import UsageError
+import functools
+
+from spectrax.cli import common
 
 
-def judge(args, bar):
-    """Figure, arrays, record and text of a table."""
-    from spectrax.cli import transfer_figure
+def judge(args, bar) -> common.Result:
+    """The verdict on a table."""
+    from spectrax.cli import figures
     from spectrax.transfer.tables.answer import transfer_runs
     from spectrax.transfer.tables.reading import TableError, read_runs
 
@@ -13,12 +15,11 @@ def judge(args, bar):
     try:
         runs = read_runs(args.table)
     except TableError as error:
-        raise UsageError(str(error)) from error
+        raise common.UsageError(str(error)) from error
     found = transfer_runs(runs.widths, runs.lrs, runs.losses, runs.seeds)
     wanted = float(found.widths[-1]) if args.at is None else args.at
     rate = found.recommend(wanted)
     record = {
-        "command": "transfer",
         "parameters": {"table": args.table, "at": args.at, "columns": runs.columns},
         "verdict": found.verdict,
         "reason": found.reason,
@@ -31,10 +32,10 @@ def judge(args, bar):
         "exponents": None,
     }
     arrays = {"widths": runs.widths, "lrs": runs.lrs, "losses": runs.losses}
-    text = [str(found)]
+    text = str(found)
     if args.at is not None:
-        text.append(sentence(rate, found.widths[0]))
-    return transfer_figure.draw_table(found), arrays, record, "\n".join(text)
+        text += "\n" + sentence(rate, found.widths[0])
+    return common.Result(record, arrays, text, functools.partial(figures.draw_table, found))
 
 
 def sentence(rate, narrowest: float) -> str:

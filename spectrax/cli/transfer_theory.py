@@ -1,5 +1,11 @@
 """`spectrax transfer` without a table: the theory at several widths, or from one to another."""
 
+import dataclasses
+import functools
+
+from spectrax.cli import common
+from spectrax.cli.common import DEEPEST, LONGEST, integer, number, option, scale
+
 NAMES = {"mup": "µP", "ntk": "NTK"}
 # Seconds that the stages take on two quiet cores, most of them compilation.
 SECONDS = {
@@ -19,13 +25,33 @@ CAVEAT = (
 )
 
 
-def compare(args, bar):
-    """Figure, arrays, record and text of the theory at several widths."""
-    from spectrax.cli import session, transfer_figure
+@dataclasses.dataclass(frozen=True)
+class NetworkOptions:
+    """The network of the theory."""
+
+    depth: int = option(2, integer(1, DEEPEST), "hidden layers")
+    num_steps: int = option(20, integer(1, LONGEST), "training steps")
+    alpha: float = option(4.0, scale, "samples (online: batch) per input dimension")
+    eta: float = option(0.03, number, "learning rate of escape, outlier and sharpness")
+    gamma0: float = option(4.0, number, "output multiplier; large is rich")
+    sigma: float = option(1.0, scale, "standard deviation of the initial weights")
+    data: str = option("full_batch", str, "full_batch or online")
+
+
+def _model(args):
+    from spectrax import DeepLinear
+
+    parameters = common.values_of(NetworkOptions, args)
+    return DeepLinear(nu=1.0, **parameters), parameters
+
+
+def compare(args, bar) -> common.Result:
+    """The theory at several widths."""
+    from spectrax.cli import figures
     from spectrax.transfer.report import transfer_report
 
     model, parameters = _model(args)
-    with session.Stages(bar, SECONDS) as stages:
+    with common.Stages(bar, SECONDS) as stages:
         report = transfer_report(model, args.widths, progress=stages.begin, at=args.at)
     rows = [
         {
@@ -51,7 +77,6 @@ def compare(args, bar):
     }
     verdicts = {name: _verdict(report, name) for name in report.tables}
     record = {
-        "command": "transfer",
         "parameters": {**parameters, "widths": args.widths, "at": args.at},
         "parameterization": "mup",  # of the five keys that follow
         **verdicts["mup"],
@@ -64,17 +89,8 @@ def compare(args, bar):
     for name, table in report.tables.items():
         arrays |= {f"{name}_{key}": value for key, value in table._asdict().items()}
         arrays[f"{name}_losses"] = report.losses[name]
-    text = _text(rows, exponents, report, args)
-    return transfer_figure.draw(report, args.eta), arrays, record, text
-
-
-def _model(args):
-    from spectrax import DeepLinear
-    from spectrax.cli.transfer import DEFAULTS
-
-    parameters = {name: getattr(args, name) for name in DEFAULTS} | {"data": args.data}
-    values = {k: v for k, v in parameters.items() if k not in ("depth", "num_steps")}
-    return DeepLinear(args.depth, args.num_steps, nu=1.0, **values), parameters
+    draw = functools.partial(figures.draw_transfer, report, args.eta)
+    return common.Result(record, arrays, _text(rows, exponents, report, args), draw)
 
 
 def _verdict(report, name: str) -> dict:
@@ -120,21 +136,20 @@ def _text(rows, exponents, report, args) -> str:
     return "\n".join(lines)
 
 
-def carry(args, bar):
-    """Figure, arrays, record and text of one rate taken to another width."""
+def carry(args, bar) -> common.Result:
+    """One rate taken to another width."""
     import numpy as np
 
-    from spectrax.cli import session, transfer_figure
+    from spectrax.cli import figures
     from spectrax.transfer.carry import carry_rate
 
     model, parameters = _model(args)
     width, lr = args.start
     bar.total = SECONDS["optimal rates"] + DRAWING
-    with session.Stages(bar, SECONDS) as stages:
+    with common.Stages(bar, SECONDS) as stages:
         stages.begin("optimal rates")
         found = carry_rate(model, args.parameterization, width, lr, args.at, CARRIED)
     record = {
-        "command": "transfer",
         "parameters": {
             **parameters,
             "from": [width, lr],
@@ -158,4 +173,5 @@ def carry(args, bar):
         f"input dimension)\n{found.verdict}: {found.reason}\n{CAVEAT}"
     )
     arrays = {"width_over_inputs": np.array(CARRIED), "ratios": np.array(found.ratios)}
-    return transfer_figure.draw_ratio(found, width, args.at), arrays, record, text
+    draw = functools.partial(figures.draw_ratio, found, width, args.at)
+    return common.Result(record, arrays, text, draw)

@@ -7,41 +7,13 @@ more than one eigenvalue's worth; and it needs no histogram, so that quadrature 
 density serve as well as all eigenvalues.
 """
 
-import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
 
 from spectrax.empirical.law import spike_strength
-
-
-@dataclasses.dataclass(frozen=True)
-class Levels:
-    """Squared singular values of one matrix, or Lanczos nodes that stand for them.
-
-    Args:
-        rows, cols: shape of the matrix.
-        nodes: squared singular values, descending: (1, p) all of them, or (probes, m) nodes.
-        weights: of the nodes; each row has sum one.
-        trace: sum of all squared singular values, exact.
-    """
-
-    rows: int
-    cols: int
-    nodes: np.ndarray
-    weights: np.ndarray
-    trace: float
-
-    @property
-    def small(self) -> int:
-        """Number p of squared singular values."""
-        return min(self.rows, self.cols)
-
-    def above(self, threshold: float) -> np.ndarray:
-        """Eigenvalues above a threshold, descending, of the probe that found most of them."""
-        best = int(np.argmax((self.nodes > threshold).sum(1)))
-        return self.nodes[best][self.nodes[best] > threshold]
+from spectrax.empirical.levels import Levels
 
 
 class Fit(NamedTuple):

@@ -10,9 +10,9 @@ from scipy.special import ndtri
 from spectrax import check
 from spectrax.empirical.controls import Controlled, control
 from spectrax.empirical.equalise import equalise
-from spectrax.empirical.fit import Fit, Levels, fit_sigma
+from spectrax.empirical.fit import Fit, fit_sigma
 from spectrax.empirical.law import BulkLaw, location_stderr, spike_strength
-from spectrax.empirical.levels import DENSE, levels_of
+from spectrax.empirical.levels import DENSE, Levels, levels_of
 from spectrax.empirical.tracy_widom import noise_scales, tracy_widom_quantile
 from spectrax.empirical.unfold import unfold
 from spectrax.empirical.weight_spectrum import REGIMES, WeightSpectrum

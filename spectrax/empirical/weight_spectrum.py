@@ -76,6 +76,11 @@ class WeightSpectrum:
         return BulkLaw(self.aspect, self.sigma)
 
     @property
+    def unit_law(self) -> BulkLaw:
+        """The same with a noise level of one."""
+        return BulkLaw(self.aspect, 1.0)
+
+    @property
     def edge(self) -> float:
         """Upper edge of the fitted law."""
         return self.law.edges()[1]

@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from spectrax.plotting.curves import outlier_path
 from spectrax.plotting.spectra import spectrum
 
 FAR = 6.0  # edges: if the largest eigenvalue is beyond, all of the axis is logarithmic
 FAINT = 1e-3  # edges: where a logarithmic axis begins
 TICKS = 20  # outliers with a tick of their own; more are a shaded range
+MOST_PATHS = 8  # outliers to follow
+OUTLIERS = "C3"
 
 
 def measured(ax, found, *, color="C3", rejected_color="0.55"):
@@ -36,9 +39,7 @@ def measured(ax, found, *, color="C3", rejected_color="0.55"):
         ('log', '$\\lambda / \\hat\\sigma^2$ (logarithmic)')
         >>> plt.close(ax.figure)
     """
-    from spectrax.empirical import BulkLaw
-
-    law, unit = BulkLaw(found.aspect, 1.0), found.sigma**2
+    law, unit = found.unit_law, found.sigma**2
     name = r"$\lambda / \hat\sigma^2$"
     low, edge = law.edges()
     values, weights = found.eigenvalues / unit, found.weights
@@ -81,3 +82,44 @@ def _ticks(ax, values, color) -> None:
         ax.axvspan(values.min(), values.max(), 0.0, 0.06, color=color, alpha=0.5, linewidth=0)
     elif len(values):
         ax.vlines(values, 0.0, 0.12, transform=ax.get_xaxis_transform(), color=color, lw=2)
+
+
+def draw_paths(ax, series) -> None:
+    """Largest eigenvalue and outliers of each snapshot over the shaded bulk, in units of σ²."""
+    unit = series.along("sigma") ** 2
+    ax.plot(series.steps, series.along("top") / unit, "o", ms=3, color="0.6", label="largest")
+    outlier_path(
+        ax,
+        series.location(MOST_PATHS) / unit[:, None],
+        series.escaped(MOST_PATHS),
+        edge=series.along("edge") / unit,
+        escape_step=series.escape_step,
+        steps=series.steps,
+        color=OUTLIERS,
+    )
+    for line in ax.lines[2:]:  # measured, not theory: solid, with a dot at each snapshot
+        line.set(linestyle="-", marker="o", markersize=3, linewidth=1)
+    ax.lines[-1].set(markersize=4.5)
+    ax.set_ylim(0.0, 1.12 * max(np.max(series.along(name) / unit) for name in ("top", "edge")))
+    ax.set_ylabel(r"$\lambda / \hat\sigma^2$")
+    before, after = series.escape_bracket
+    title = f"first outlier after {before:g}, by {after:g}" if before > -np.inf else ""
+    title = title or f"outliers from the first snapshot, {after:g}, on"
+    ax.set_title(title if np.isfinite(after) else "no outlier")
+
+
+def draw_spectrum(ax, found) -> None:
+    """Histogram, law and outliers, with what was found in the title and the numbers beside."""
+    measured(ax, found, color=OUTLIERS)
+    count, lost = len(found.location), len(found.rejected)
+    title = f"bulk, {count} outlier{'s' * (count != 1)}" if count else "bulk"
+    title += f", {lost} rejected" if lost else ""
+    rows, cols = found.shape
+    note = f"{rows} × {cols}\n$\\hat\\sigma$ = {found.sigma:.4g}\nKS = {found.ks:.3f}"
+    if found.restructured:
+        title, rank = "restructured bulk", f"effective rank {found.effective_rank:.0f}"
+        note = f"{rows} × {cols}\n{rank}\ntail exponent {found.tail_exponent:.2g}"
+    ax.set_title(title)
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
+    place = {"ha": "right", "va": "top", "transform": ax.transAxes}
+    ax.text(0.98, 0.97, note, fontsize=7.5, bbox=box, **place)

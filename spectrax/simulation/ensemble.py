@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from spectrax import _kind, _show, check
-from spectrax.empirical.top import top_eigenvalues
+from spectrax.empirical.levels import top_eigenvalues
 from spectrax.program.finite import Network, Trainer
 from spectrax.simulation._tangent_kernel import kernel_eigenvalues, kernel_top
 from spectrax.training.base import AbstractDMFT

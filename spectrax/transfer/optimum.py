@@ -9,12 +9,7 @@ from jaxtyping import Array, Float
 from spectrax import _kind, check
 from spectrax.training.solve import solve
 from spectrax.transfer._crossing import GridCrossing
-from spectrax.transfer.stability import (
-    largest_conceivable_lr,
-    only_eta,
-    require_constant,
-    with_eta,
-)
+from spectrax.transfer.stability import largest_conceivable_lr, only_eta, require_constant, with_eta
 
 LOWEST, HIGHEST = 2.0**-6, 1.0  # range of the search, over the largest conceivable rate
 TOLERANCE = 1e-9

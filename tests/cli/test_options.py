@@ -1,19 +1,20 @@
 """Options: numbers that are accepted, defaults that are the library's, texts of help."""
 
 import argparse
+import dataclasses
 import inspect
 import re
 
 import pytest
 
 import spectrax
-from spectrax.cli import options, solve, solve_outputs, solve_wide
+from spectrax.cli import common, outputs, solve
 from spectrax.cli.main import build_parser
 
 
 @pytest.mark.parametrize(
     ("read", "low", "high"),
-    [(options.number, 1e-300, 1e300), (options.scale, options.SMALL, options.LARGE)],
+    [(common.number, 1e-300, 1e300), (common.scale, common.SMALL, common.LARGE)],
 )
 def test_numbers_are_accepted_from_the_smallest_to_the_largest(read, low, high):
     for value in (0.0, low, high, -low, -high):
@@ -24,17 +25,18 @@ def test_numbers_are_accepted_from_the_smallest_to_the_largest(read, low, high):
 
 
 @pytest.mark.parametrize(
-    ("command", "module", "model"),
+    ("command", "options", "model"),
     [
-        (["solve"], solve, spectrax.DeepLinear),
-        (["solve", "wide"], solve_wide, spectrax.WideNetwork),
-        (["solve", "outputs"], solve_outputs, spectrax.one_step_outputs),
+        (["solve"], solve.DeepLinearOptions, spectrax.DeepLinear),
+        (["solve", "wide"], solve.WideOptions, spectrax.WideNetwork),
+        (["solve", "outputs"], outputs.OutputsOptions, spectrax.one_step_outputs),
     ],
 )
-def test_what_the_library_has_a_default_for_has_the_same_one_here(command, module, model):
+def test_what_the_library_has_a_default_for_has_the_same_one_here(command, options, model):
+    names = {field.name for field in dataclasses.fields(options)}
     given, compared = build_parser().parse_args(command), 0
     for name, parameter in inspect.signature(model).parameters.items():
-        if name in module.MODEL_OPTIONS and parameter.default is not inspect.Parameter.empty:
+        if name in names and parameter.default is not inspect.Parameter.empty:
             expected = "mup" if parameter.default is spectrax.mup else parameter.default
             assert getattr(given, name) == expected, name
             compared += 1
@@ -56,7 +58,7 @@ def test_every_option_has_a_help_text():
 
 def test_two_steps_need_a_rich_output_and_all_samples():
     given = dict(depth=1, layer=0, kappa0=1.0, sigma=1.0, steps=2, gamma0=1.5, samples=None)
-    solve_outputs._check_combination(given)
+    outputs._check_combination(given)
     for wrong in ({"gamma0": None}, {"samples": 3.0}):
-        with pytest.raises(options.UsageError, match="--steps 2 needs --gamma0"):
-            solve_outputs._check_combination(given | wrong)
+        with pytest.raises(common.UsageError, match="--steps 2 needs --gamma0"):
+            outputs._check_combination(given | wrong)

@@ -5,11 +5,10 @@ import types
 import matplotlib
 import matplotlib.figure
 import numpy as np
-import pytest
 
 matplotlib.use("Agg")
 
-from spectrax.cli import report, report_figure
+from spectrax.cli import figures, report
 from spectrax.cli.report import Report
 from spectrax.spectrum.trajectory.layer import LayerReport
 
@@ -25,18 +24,6 @@ def layer():
         strength=np.array([[0.0, 0.0, 0.0], [1.5, 0.25, 0.125]]),
         escape_step=0.5,
     )
-
-
-def test_the_summary_of_a_layer_is_its_last_step():
-    found = layer().summary()
-    assert found.pop("outliers").tolist() == [3.0]
-    assert found == {
-        "aspect": 4.0,
-        "bulk_edge": 2.25,
-        "escape_step": 0.5,
-        "strength": 1.5,  # the largest
-        "critical_strength": 0.5,  # sigma^2 sqrt(aspect)
-    }
 
 
 def trained(**other):
@@ -78,12 +65,12 @@ def test_the_summary_of_networks_is_their_last_step_layer_by_layer():
 
 def test_networks_are_drawn_only_where_the_theory_exists():
     """It diverged after the first step; they have spectra after 0, 1 and 2."""
-    found = report_figure._simulated(trained(ensemble=networks(), diverged_at=1), 1)
+    found = figures._simulated(trained(ensemble=networks(), diverged_at=1), 1)
     assert found["simulation_steps"].tolist() == [0, 1]
     np.testing.assert_array_equal(found["simulation"].mean, [200.0, 201.0])
     np.testing.assert_array_equal(found["simulation"].stderr, [0.2, 0.201])
     short = trained(train_loss=np.array([1.0]))
-    cut = report_figure._cut(networks().train_loss, short)
+    cut = figures._cut(networks().train_loss, short)
     assert (cut.mean.tolist(), cut.stderr.tolist()) == ([3.0], [0.3])
 
 
@@ -108,27 +95,14 @@ def test_the_first_rise_of_a_loss_that_cannot_rise():
     assert report.first_rise(types.SimpleNamespace(**plain), steady) is None
 
 
-@pytest.mark.parametrize(("escape", "reported"), [(1.5, 1.5), (2.5, np.inf)])
-def test_an_escape_after_a_divergence_is_none(monkeypatch, escape, reported):
-    """Of four steps two exist."""
-    path = types.SimpleNamespace(
-        **dict.fromkeys(("location", "escaped", "strength"), np.ones((5, 1)))
-    )
-    monkeypatch.setattr(report, "_spectral", lambda weights, count: (path, escape, np.full(5, 2.0)))
-    found = report.layer_report(types.SimpleNamespace(aspect=4.0), 1, 2)
-    assert found.escape_step == reported
-    assert found.edge.tolist() == [36.0] * 3  # 4 (1 + 2)^2
-    assert len(found.location) == len(found.escaped) == len(found.strength) == 3
-
-
 def test_of_a_deep_network_the_first_and_the_last_layer_and_four_between_are_drawn(monkeypatch):
     drawn = []
     monkeypatch.setattr(matplotlib.figure.Figure, "draw_without_rendering", lambda fig: None)
-    monkeypatch.setattr(report_figure, "_layer", lambda axes, report, k, color: drawn.append(k))
+    monkeypatch.setattr(figures, "_layer", lambda axes, report, k, color: drawn.append(k))
     for count, expected in ((1, [0]), (11, [0, 2, 4, 6, 8, 10])):
         drawn.clear()
         names = [f"W{k + 1}" for k in range(count)]
-        fig = report_figure.draw(trained(layers=[layer()] * count, names=names))
+        fig = figures.draw_training(trained(layers=[layer()] * count, names=names))
         assert drawn == expected
         assert len(fig.axes) == 2 * (1 + len(expected))
         strengths = fig.axes[1 + len(expected)]
@@ -141,7 +115,7 @@ def test_eigenvalues_of_networks_are_drawn_where_there_are_some_and_the_theory_e
     eigenvalues = np.arange(12.0).reshape(2, 3, 2)  # (layers, networks, each)
     simulated = types.SimpleNamespace(eigenvalues=eigenvalues)
     known = types.SimpleNamespace(ensemble=simulated, diverged=False)
-    np.testing.assert_array_equal(report_figure._eigenvalues(known, 1), np.arange(6.0, 12.0))
+    np.testing.assert_array_equal(figures._eigenvalues(known, 1), np.arange(6.0, 12.0))
     for ensemble, diverged in ((None, False), (None, True), (simulated, True)):
         unknown = types.SimpleNamespace(ensemble=ensemble, diverged=diverged)
-        assert report_figure._eigenvalues(unknown, 0) is None
+        assert figures._eigenvalues(unknown, 0) is None

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from spectrax import records
-from spectrax.cli import main, session, streams
-from spectrax.cli.options import UsageError
+from spectrax.cli import common, main, streams
+from spectrax.cli.common import UsageError
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
 COMMANDS = ("", "solve", "solve wide", "solve outputs", "transfer", "spectrum", "figure")
@@ -94,7 +94,7 @@ def test_characters_that_a_terminal_lacks_become_similar_ones(monkeypatch):
 def test_json_is_valid_whatever_the_terminal_and_the_names_of_files(monkeypatch, encoding, name):
     value = {"file": name, "x": np.array([1.0, np.nan]), "κ": "…"}
     buffer = terminal(monkeypatch, encoding)
-    assert streams.run(lambda: session.print_json(value) or 0) == 0
+    assert streams.run(lambda: common.print_json(value) or 0) == 0
     found = json.loads(buffer.getvalue().decode(encoding))
     assert found == value | {"x": [1.0, None]}
 
@@ -111,7 +111,7 @@ def test_what_the_machine_refuses_is_one_sentence(monkeypatch, capsys, error, se
     def fail(_):
         raise error
 
-    monkeypatch.setattr("spectrax.cli.figure.find_experiments", lambda: fail(None))
+    monkeypatch.setattr("spectrax.cli.experiments.find_experiments", lambda: fail(None))
     assert main(["figure"]) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"spectrax: {sentence}") and err.count("\n") == 1
@@ -122,7 +122,7 @@ def test_mistakes_of_the_program_are_shown(monkeypatch, error):
     def fail():
         raise error
 
-    monkeypatch.setattr("spectrax.cli.figure.find_experiments", fail)
+    monkeypatch.setattr("spectrax.cli.experiments.find_experiments", fail)
     with pytest.raises(type(error), match="wrong"):
         main(["figure"])
 
@@ -138,14 +138,14 @@ def test_a_user_without_home_compiles_anew(monkeypatch):
     kept = []
     monkeypatch.setattr(type(jax.config), "update", lambda _, *choice: kept.append(choice))
     monkeypatch.setattr(type(jax.config), "jax_compilation_cache_dir", None)
-    session._keep_compiled_code()
+    common._keep_compiled_code()
     assert kept == []
 
 
 def test_no_error_stream_shows_no_bar(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     args = types.SimpleNamespace(quiet=False, json=False)
-    assert session.progress(args, 3).disable
+    assert common.progress(args, 3).disable
 
 
 @pytest.mark.parametrize("place", ["/proc/1/results", "/dev/null/results"])

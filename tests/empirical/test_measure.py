@@ -8,8 +8,9 @@ from scipy.stats import kstest
 
 import spectrax
 from spectrax.empirical import measure_spectrum, spike_location, spike_strength
-from spectrax.empirical.fit import Levels, _without
+from spectrax.empirical.fit import _without
 from spectrax.empirical.law import BulkLaw
+from spectrax.empirical.levels import Levels
 from spectrax.empirical.measure import FINITE, MISFIT, _distance
 
 ASPECTS = (0.25, 0.5, 1.0, 2.0, 4.0)

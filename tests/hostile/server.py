@@ -34,7 +34,7 @@ def readers() -> dict:
     from models.data.folder import decode
     from models.data.token_cache import cached
     from spectrax.checkpoints import open_checkpoint
-    from spectrax.cli.solve_wide import read_data
+    from spectrax.cli.solve import read_data
     from spectrax.transfer.tables.reading import read_runs
 
     def weights(path):

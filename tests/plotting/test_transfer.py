@@ -11,7 +11,7 @@ from planted_transfer import RATES, planted
 
 import spectrax as sx
 from spectrax import plotting
-from spectrax.cli import transfer_figure
+from spectrax.cli import figures
 
 LRS = 2.0 ** np.arange(-4.0, 1.0)
 LOSSES = np.array([[5.0, 2.0, 1.0, 2.0, np.inf], [4.0, 1.0, 0.5, 1.0, np.nan]])
@@ -79,9 +79,9 @@ def test_sharpness_without_a_bound_has_none(ax):
 def test_losses_are_thin_beyond_the_largest_stable_rate_and_pass_through_their_minimum(ax):
     found = planted()
     table = found.tables["mup"]
-    transfer_figure.draw_losses(ax, found.lrs, found.losses["mup"], found.widths, table)
+    figures.draw_losses(ax, found.lrs, found.losses["mup"], found.widths, table)
     curves = [line for line in ax.lines if line.get_label().startswith("$")]
-    thin = [line for line in ax.lines if line.get_linewidth() == transfer_figure.THIN["lw"]]
+    thin = [line for line in ax.lines if line.get_linewidth() == figures.THIN["lw"]]
     assert len(curves) == len(thin) == 3
     for k, (curve, rest) in enumerate(zip(curves, thin, strict=True)):
         best = [table.optimal_lr[k], table.loss[k]]  # above the largest stable rate here
@@ -119,7 +119,7 @@ def test_a_rate_taken_elsewhere_is_drawn_from_width_to_width():
     from spectrax.transfer.carry import Carried
 
     found = Carried(0.02, 0.015, 0.03, (0.5,), -0.5, 0.1, "does not transfer", "Because.")
-    (ax,) = transfer_figure.draw_ratio(found, 64.0, 256.0).axes
+    (ax,) = figures.draw_ratio(found, 64.0, 256.0).axes
     np.testing.assert_allclose(ax.lines[0].get_xydata(), [[64, 0.04], [256, 0.02]])
     (band,) = ax.collections
     heights = band.get_paths()[0].vertices
@@ -129,7 +129,7 @@ def test_a_rate_taken_elsewhere_is_drawn_from_width_to_width():
 
 
 def test_the_figure_of_a_report_names_its_panels():
-    fig = transfer_figure.draw(planted(), 0.03)
+    fig = figures.draw_transfer(planted(), 0.03)
     titles = [ax.get_title(loc="left") for ax in fig.axes]
     assert titles[0] == "µP: loss after 5 steps" and "NTK" in titles[1]
     assert titles[2] == titles[3] == r"sharpness at $\eta = 0.03$"

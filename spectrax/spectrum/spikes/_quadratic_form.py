@@ -7,10 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from spectrax.seam import CoupledSpikes, SymmetricSpikes
-from spectrax.spectrum.spikes.transfer_matrix import (
-    bulk_edges,
-    lowest_strength,
-)
+from spectrax.spectrum.spikes.transfer_matrix import bulk_edges, lowest_strength
 
 RANK = 1e-15  # relative variance of a direction that counts as none: rounding
 

@@ -7,10 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import iv
-from spectrum.helpers import (
-    laplace,
-    quadrature,
-)
+from spectrum.helpers import laplace, quadrature
 
 import spectrax as sx
 from spectrax.spectrum.probes.chain import nodes_needed

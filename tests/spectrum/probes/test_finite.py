@@ -9,14 +9,7 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import pytest
-from spectrum.helpers import (
-    COUPLED,
-    sampled,
-    spikes_of,
-    tanh_fields,
-    tanh_symmetric,
-    wigner,
-)
+from spectrum.helpers import COUPLED, sampled, spikes_of, tanh_fields, tanh_symmetric, wigner
 
 import spectrax as sx
 

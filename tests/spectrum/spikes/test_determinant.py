@@ -2,22 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from spectrum.helpers import (
-    COUPLED,
-    case_kernels,
-    one_spike,
-    padded,
-    prefix,
-    spikes_of,
-    weights_of,
-)
+from spectrum.helpers import COUPLED, case_kernels, one_spike, padded, prefix, spikes_of, weights_of
 
-from spectrax.spectrum import (
-    determinant_outliers,
-    outliers,
-    response_matrix,
-    transfer_matrix,
-)
+from spectrax.spectrum import determinant_outliers, outliers, response_matrix, transfer_matrix
 
 SIZE = 3  # all spikes are padded to it: one compilation
 

@@ -4,14 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from spectrum.helpers import (
-    COUPLED,
-    assert_derivatives,
-    one_spike,
-    own_image,
-    spikes_of,
-    training,
-)
+from spectrum.helpers import COUPLED, assert_derivatives, one_spike, own_image, spikes_of, training
 
 import spectrax as sx
 from spectrax.seam import CoupledSpikes, SymmetricSpikes

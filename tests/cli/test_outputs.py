@@ -8,7 +8,7 @@ import pytest
 
 matplotlib.use("Agg")
 
-from spectrax.cli import outputs_figure
+from spectrax.cli import figures
 from spectrax.cli.outputs_report import estimate
 
 
@@ -24,5 +24,5 @@ def test_the_title_tells_how_many_eigenvalues_are_zero(atom, words):
     report = types.SimpleNamespace(
         law=law, samples=None, initial=None, title="one step", matrix="W^T W / nu"
     )
-    (ax,) = outputs_figure.draw(report).axes
+    (ax,) = figures.draw_law(report).axes
     assert ax.get_title(loc="left") == "one step" + words

@@ -1,11 +1,10 @@
 """`spectrax figure`: run an experiment of a checkout again."""
 
-import argparse
 import pathlib
 import runpy
 import sys
 
-from spectrax.cli.options import UsageError
+from spectrax.cli import common
 
 EPILOG = """\
 examples:
@@ -19,12 +18,12 @@ Experiments are scripts of the repository, not of the installed package: run thi
 
 def add_parser(commands) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
+    parser = common.add_command(
+        commands,
         "figure",
-        help="run an experiment script (needs a checkout)",
-        description="Run one of the scripts in experiments/ again; without a name, list them.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "run an experiment script (needs a checkout)",
+        "Run one of the scripts in experiments/ again; without a name, list them.",
+        EPILOG,
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="name of the script, without .py")
     parser.add_argument("rest", nargs="*", metavar="ARG", help="arguments of the script, after --")
@@ -37,7 +36,7 @@ def run(args) -> int:
     """Run the script as if it were called by Python itself, with this command's settings of JAX."""
     folder = find_experiments()
     if folder is None:
-        raise UsageError(
+        raise common.UsageError(
             "There is no experiments folder here; run this inside a checkout of spectrax"
         )
     names = sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
@@ -46,7 +45,7 @@ def run(args) -> int:
         return 0
     if args.name not in names:
         known = ", ".join(names) if names else "none yet"
-        raise UsageError(f"There is no experiment called {args.name!r}; there are: {known}")
+        raise common.UsageError(f"There is no experiment called {args.name!r}; there are: {known}")
     return _run_script(folder / f"{args.name}.py", args)
 
 
@@ -60,18 +59,14 @@ def find_experiments() -> pathlib.Path | None:
 
 
 def _list(names, as_json: bool) -> None:
-    from spectrax.cli.session import print_json
-
     if as_json:
-        print_json({"experiments": names})
+        common.print_json({"experiments": names})
     else:
         print("\n".join(names) if names else "There are no experiments yet.")
 
 
 def _run_script(path: pathlib.Path, args) -> int:
-    from spectrax.cli import session
-
-    session.start(args)
+    common.start(args)
     before = sys.argv, sys.path[:]
     sys.argv = [str(path), *args.rest]
     sys.path[:0] = [str(path.parent), str(path.parent.parent)]  # its helpers, and models/

@@ -7,8 +7,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from spectrax.cli.spectrum_figure import draw_paths
 from spectrax.empirical import measure_series
+from spectrax.plotting.measured import draw_paths
 
 
 def drawn(series):

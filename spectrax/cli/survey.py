@@ -1,10 +1,14 @@
 """What `spectrax spectrum` finds out: every weight of every snapshot, and what went wrong."""
 
+import collections
 import dataclasses
 import pathlib
+import re
 from typing import Any, NamedTuple
 
-from spectrax.cli.options import UsageError
+from spectrax.cli.common import UsageError
+
+MOST_NAMES = 8  # of arrays left out for one reason; the sidecar has them all
 
 
 @dataclasses.dataclass
@@ -29,6 +33,17 @@ class Survey:
     strangers: set[str] = dataclasses.field(default_factory=set)
     problems: list[str] = dataclasses.field(default_factory=list)
     before: dict[str, Any] = dataclasses.field(default_factory=dict)  # the snapshot just measured
+
+    def summary(self) -> dict:
+        """Results for the JSON sidecar."""
+        return {
+            "files": [str(path) for path in self.paths],
+            "steps": self.steps,
+            "layers": [layer(self, name) for name in self.layers],
+            "not_measured": self.skipped,
+            "not_split": self.whole,
+            "problems": self.problems,
+        }
 
 
 class Job(NamedTuple):
@@ -200,3 +215,34 @@ def layer(survey: Survey, name: str) -> dict:
         "escape_bracket": list(found.escape_bracket) if several else None,
         "snapshots": snapshots,
     }
+
+
+# --- what was left out
+
+
+def left_out(record: dict) -> list[str]:
+    """What was not measured, and not taken apart, by reason."""
+    lines = []
+    for key, what in (("not_split", "measured whole"), ("not_measured", "not measured")):
+        reasons: dict[str, dict[str, None]] = {}
+        for entry in record[key]:
+            reasons.setdefault(_reason(entry), {})[entry["name"]] = None
+        for reason, names in reasons.items():
+            shown = ", ".join(list(names)[:MOST_NAMES]) + ", …" * (len(names) > MOST_NAMES)
+            lines.append(f"{what}, {reason} ({len(names)}): {shown}")
+    return [""] * bool(lines) + lines
+
+
+def _reason(entry: dict) -> str:
+    """Why an array is left out, without the numbers that are its own."""
+    from spectrax.checkpoints.base import APART
+
+    reason = re.sub(r", \d+ × \d+$", "", entry["reason"])
+    return reason + ", see --split" * (reason in APART)
+
+
+def most_common_reasons(found) -> str:
+    """Why nothing was measured, for an error message."""
+    counts = collections.Counter(map(_reason, found.skipped))
+    words = [f"{count} arrays: {reason}" for reason, count in counts.most_common(3)]
+    return f" ({'; '.join(words)})" if words else ""
