@@ -72,6 +72,7 @@ from spectrax.spectrum.expressions import one_step_outputs as one_step_outputs
 from spectrax.spectrum.expressions import population_law as population_law
 from spectrax.spectrum.expressions import product_law as product_law
 from spectrax.spectrum.expressions import wide_edge as wide_edge
+from spectrax.training.base import AbstractDMFT as AbstractDMFT
 from spectrax.training.coupling import CoupledSpikeModel as CoupledSpikeModel
 from spectrax.training.deep_linear import DeepLinear as DeepLinear
 from spectrax.training.hebbian import AntiHebbian as AntiHebbian

@@ -149,7 +149,7 @@ class Solution(eqx.Module):
 
 @over_batches
 def spikes(
-    solution: Solution, layer: int, step: int | Int[Array, ""]
+    solution: Solution, layer: int | str, step: int | Int[Array, ""]
 ) -> CoupledSpikes | SymmetricSpikes:
     r"""The weight $W^{layer}$ after `step` updates, as a random matrix with coupled spikes.
 

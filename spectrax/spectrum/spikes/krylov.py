@@ -12,7 +12,7 @@ from spectrax.seam import TrainedWeights
 
 @over_batches
 def krylov(
-    solution, layer: int, step: int | Int[Array, ""], *, num: int = 40
+    solution, layer: int | str, step: int | Int[Array, ""], *, num: int = 40
 ) -> tuple[Float[Array, " num"], Float[Array, " num"]]:
     r"""Lanczos coefficients of $W^\top W$ in the limit, from the forward fields of the last update.
 
@@ -57,7 +57,7 @@ def _krylov(solution, name: str, step: Int[Array, ""], num: int):
 
 
 @over_batches
-def ritz_values(solution, layer: int, step: int | Int[Array, ""], *, num: int = 40):
+def ritz_values(solution, layer: int | str, step: int | Int[Array, ""], *, num: int = 40):
     r"""Eigenvalues of the Lanczos matrix of `krylov`, descending, shape (num,).
 
     The largest converges from below: exponentially to a separated outlier, like $1/num^2$ to the

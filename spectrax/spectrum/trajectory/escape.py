@@ -111,12 +111,12 @@ def margin_path(weights: Weights) -> Float[Array, " steps"]:
 
 
 @over_batches
-def escape_time(solution, layer: int) -> Float[Array, ""]:
+def escape_time(solution, layer: int | str) -> Float[Array, ""]:
     r"""Time at which the first outlier of a layer leaves the bulk (BBP transition).
 
     Args:
         solution: a solved training.
-        layer: index of the weight matrix.
+        layer: index of the weight matrix, or its name in the program.
 
     Returns:
         First zero of the margin, interpolated linearly between steps 0 … T; +inf if there is none.
