@@ -41,7 +41,7 @@ def test_what_the_library_has_a_default_for_has_the_same_one_here(command, modul
     assert compared >= 4
 
 
-def test_every_option_has_a_help_text():
+def test_every_option_has_a_help_text_and_a_default_where_the_text_names_one():
     seen, parsers = 0, [build_parser()]
     while parsers:
         for action in parsers.pop()._actions:
@@ -50,6 +50,8 @@ def test_every_option_has_a_help_text():
                 assert all(choice.help for choice in action._choices_actions)
             else:
                 assert action.help, action
+                named = "%(default)s" in action.help
+                assert not named or action.default is not None, action
                 seen += 1
     assert seen > 60
 
