@@ -4,7 +4,6 @@ NumPy is imported where arrays are written: the command line shows its help with
 """
 
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -113,6 +112,8 @@ def write_record(path: pathlib.Path, record: dict) -> None:
 
 def checksums(folder: pathlib.Path) -> dict[str, str]:
     """SHA-256 of the files in a folder, by name: whoever copies them can check them."""
+    import hashlib
+
     found = sorted(path for path in folder.iterdir() if path.is_file())
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 

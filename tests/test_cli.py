@@ -51,14 +51,15 @@ def test_help_needs_no_jax():
 
 
 def test_every_hyperparameter_of_the_model_is_an_option():
-    import dataclasses
     import inspect
 
     from spectrax import DeepLinear
+    from spectrax.cli.common import options_of
     from spectrax.cli.solve import DeepLinearOptions
 
-    names = {field.name for field in dataclasses.fields(DeepLinearOptions)}
-    assert {*names, "optimizer"} == set(inspect.signature(DeepLinear).parameters) - {"self"}
+    assert {*options_of(DeepLinearOptions), "optimizer"} == set(
+        inspect.signature(DeepLinear).parameters
+    ) - {"self"}
 
 
 def test_solve_writes_figure_data_and_sidecar(solved):

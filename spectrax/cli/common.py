@@ -1,9 +1,7 @@
 """What commands share: options and how their text becomes values, settings, progress, delivery."""
 
 import argparse
-import dataclasses
 import json
-import logging
 import math
 import os
 import pathlib
@@ -12,7 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spectrax import _progress, records
 from spectrax.records import UsageError as UsageError
@@ -30,38 +28,44 @@ def add_command(commands, name: str, words: str, description: str, epilog: str):
     return commands.add_parser(name, formatter_class=look, **texts)
 
 
-def option(default, kind, text: str, **more):
-    """A field of a dataclass of options: its default, how text becomes a value, words of help."""
+class Option(NamedTuple):
+    """An option of a command."""
+
+    default: Any
+    more: dict  # for argparse
+
+
+def option(default, kind, text: str, **more) -> Option:
+    """An attribute of a class of options: its default, how text becomes a value, words of help."""
+    explained = any(default is x for x in (None, False, AUTO))  # by the text
     more |= {"action": "store_true"} if kind is bool else {"type": kind}
-    return dataclasses.field(default=default, metadata={"help": text, **more})
+    return Option(default, {"help": text + ("" if explained else " (%(default)s)"), **more})
 
 
-def add_options(group, options: type) -> None:
-    """Declare an option for each field of a dataclass."""
-    for field in dataclasses.fields(options):
-        explained = any(field.default is x for x in (None, False, AUTO))  # by the text
-        text = field.metadata["help"] + ("" if explained else " (%(default)s)")
-        more = {**field.metadata, "default": field.default, "help": text}
-        group.add_argument("--" + field.name.replace("_", "-"), **more)
+def options_of(declared: type) -> dict[str, Option]:
+    """The options that a class declares, by name."""
+    return {name: x for name, x in vars(declared).items() if isinstance(x, Option)}
 
 
-def values_of(options: type, args) -> dict:
-    """What the command line says for each field of a dataclass."""
-    return {field.name: getattr(args, field.name) for field in dataclasses.fields(options)}
+def add_options(group, declared: type) -> None:
+    """Add the options of a class."""
+    for name, x in options_of(declared).items():
+        group.add_argument("--" + name.replace("_", "-"), default=x.default, **x.more)
 
 
-def add_output_options(parser: argparse.ArgumentParser, default: str) -> None:
+def values_of(declared: type, args) -> dict:
+    """What the command line says for each option of a class."""
+    return {name: getattr(args, name) for name in options_of(declared)}
+
+
+class OutputOptions:
     """Where results go and what is printed."""
-    group = parser.add_argument_group("output")
-    group.add_argument(
-        "--out", default=default, metavar="DIR", help="folder for the results (%(default)s)"
-    )
-    group.add_argument("--json", action="store_true", help="print the result as JSON, nothing else")
-    group.add_argument("--quiet", action="store_true", help="print nothing, show no progress")
-    group.add_argument(
-        "--no-cache",
-        action="store_true",
-        help="do not keep compiled code between runs (also: SPECTRAX_NO_CACHE=1)",
+
+    out = option("spectrax-results", str, "folder for the results", metavar="DIR")
+    json = option(False, bool, "print the result as JSON, nothing else")
+    quiet = option(False, bool, "print nothing, show no progress")
+    no_cache = option(
+        False, bool, "do not keep compiled code between runs (also: SPECTRAX_NO_CACHE=1)"
     )
 
 
@@ -167,6 +171,8 @@ def start(args) -> None:
     # OpenBLAS threads that wait for each other slow small eigenproblems down, many times on a busy
     # machine; this works only before SciPy is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    import logging
+
     import jax
 
     # The bulk edges and the recursion over many steps need double precision.
@@ -276,10 +282,10 @@ def carry_out(args, name: str, length: int, find: Callable, between: str = ", ",
     Args:
         args: of the command line.
         name: of the files, and of the command with blanks for underscores.
-        length: of the progress bar, with the drawing.
+        length: of the progress bar.
         find: the `Result`, from a progress bar.
         between: the names of files in the text.
-        request: what was asked for, for the sidecar.
+        request: what was asked for.
     """
     folder = records.make_folder(args.out)
     with progress(args, total=length) as bar:

@@ -1,6 +1,5 @@
 """`spectrax solve outputs`: the bulk of a weight after a step or two with many outputs."""
 
-import dataclasses
 import functools
 
 from spectrax.cli import common
@@ -21,34 +20,28 @@ it), solve_outputs.json (parameters, seed, versions, results).
 """
 
 
-@dataclasses.dataclass(frozen=True)
 class OutputsOptions:
     """A linear network with many outputs."""
 
-    nu: float = option(2.0, scale, "width over input dimension")
-    omega: float = option(1.0, scale, "outputs over input dimension")
-    kappa0: float = option(1.0, number, "learning rate times output multiplier")
-    sigma: float = option(1.0, scale, "standard deviation of the initial weights")
-    parameterization: object = option("mup", common.exponents, "mup, ntk, or exponents A,B of nu")
-    gamma0: float | None = option(
-        None, number, "output multiplier where the own output is part of the error"
-    )
-    samples: float | None = option(
-        None, scale, "samples over input dimension; infinitely many if not given"
-    )
-    steps: int = option(1, int, "training steps", choices=(1, 2))
-    depth: int = option(1, integer(1, DEEPEST), "hidden layers")
-    layer: int = option(0, integer(0), "which weight, 0 to depth - 1")
+    nu = option(2.0, scale, "width over input dimension")
+    omega = option(1.0, scale, "outputs over input dimension")
+    kappa0 = option(1.0, number, "learning rate times output multiplier")
+    sigma = option(1.0, scale, "standard deviation of the initial weights")
+    parameterization = option("mup", common.exponents, "mup, ntk, or exponents A,B of nu")
+    gamma0 = option(None, number, "output multiplier where the own output is part of the error")
+    samples = option(None, scale, "samples over input dimension; infinitely many if not given")
+    steps = option(1, int, "training steps", choices=(1, 2))
+    depth = option(1, integer(1, DEEPEST), "hidden layers")
+    layer = option(0, integer(0), "which weight, 0 to depth - 1")
 
 
-@dataclasses.dataclass(frozen=True)
 class MatricesOptions:
     """Points of the law, and finite matrices."""
 
-    points: int = option(200, integer(8), "points in each interval of the bulk")
-    simulate: int | None = option(None, integer(2), "sample, input dimension SIZE", metavar="SIZE")
-    seeds: int = option(8, integer(2), "number of matrices")
-    seed: int = option(0, integer(0), "of the matrices")
+    points = option(200, integer(8), "points in each interval of the bulk")
+    simulate = option(None, integer(2), "sample, input dimension SIZE", metavar="SIZE")
+    seeds = option(8, integer(2), "number of matrices")
+    seed = option(0, integer(0), "of the matrices")
 
 
 def add_parser(commands) -> None:
@@ -63,7 +56,7 @@ def add_parser(commands) -> None:
     common.add_options(parser.add_argument_group("network and training"), OutputsOptions)
     group = parser.add_argument_group("theory and finite matrices to compare with")
     common.add_options(group, MatricesOptions)
-    common.add_output_options(parser, "spectrax-results")
+    common.add_options(parser.add_argument_group("output"), common.OutputOptions)
     parser.set_defaults(run=run)
 
 

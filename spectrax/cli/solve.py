@@ -1,7 +1,5 @@
 """`spectrax solve`: one network, its losses and the spectra of its weights."""
 
-import dataclasses
-
 from spectrax.cli import common, outputs
 from spectrax.cli.common import DEEPEST, LONGEST, integer, number, option, scale
 
@@ -34,86 +32,79 @@ Writes solve_wide.png and .pdf, .npz and .json like `spectrax solve`.
 """
 
 
-@dataclasses.dataclass(frozen=True)
 class DeepLinearOptions:
     """A deep linear network: its layers all eject an outlier early, from bulks of two widths."""
 
-    depth: int = option(2, integer(1, DEEPEST), "hidden layers")
-    num_steps: int = option(40, integer(1, LONGEST), "training steps")
-    alpha: float = option(4.0, scale, "samples (online: batch) per input dimension")
-    nu: float = option(2.0, scale, "hidden width per input dimension")
-    eta: object = option(0.015, common.rates, "learning rate, or one per step: a,b,…")
-    gamma0: float = option(5.0, number, "output multiplier; large is rich")
-    sigma: float = option(1.0, scale, "standard deviation of the initial weights")
-    parameterization: object = option(
+    depth = option(2, integer(1, DEEPEST), "hidden layers")
+    num_steps = option(40, integer(1, LONGEST), "training steps")
+    alpha = option(4.0, scale, "samples (online: batch) per input dimension")
+    nu = option(2.0, scale, "hidden width per input dimension")
+    eta = option(0.015, common.rates, "learning rate, or one per step: a,b,…")
+    gamma0 = option(5.0, number, "output multiplier; large is rich")
+    sigma = option(1.0, scale, "standard deviation of the initial weights")
+    parameterization = option(
         "mup",
         common.exponents,
         "mup, ntk, or exponents A,B of gamma = gamma0 nu^A and of the rate eta nu^B",
     )
-    data: str = option("full_batch", str, "full_batch or online")
-    num_classes: int = option(1, integer(1), "outputs")
-    teacher_gram: object = option(
+    data = option("full_batch", str, "full_batch or online")
+    num_classes = option(1, integer(1), "outputs")
+    teacher_gram = option(
         None,
         common.matrix,
         "inner products of the teachers, in JSON (orthonormal)",
         metavar="MATRIX",
     )
-    label_noise: float = option(0.0, number, "variance of the label noise")
-    momentum: float = option(0.0, number, "heavy-ball momentum")
-    weight_decay: float = option(0.0, number, "weight decay per step")
+    label_noise = option(0.0, number, "variance of the label noise")
+    momentum = option(0.0, number, "heavy-ball momentum")
+    weight_decay = option(0.0, number, "weight decay per step")
 
 
-@dataclasses.dataclass(frozen=True)
 class WideOptions:
     """A wide nonlinear network; with the other defaults the loss never rises at these rates."""
 
-    depth: int = option(3, integer(1, DEEPEST), "hidden layers")
-    num_steps: int = option(16, integer(1, LONGEST), "training steps")
-    eta: object = option(
+    depth = option(3, integer(1, DEEPEST), "hidden layers")
+    num_steps = option(16, integer(1, LONGEST), "training steps")
+    eta = option(
         None,
         common.rates,
         "learning rate, or one per step: a,b,… (0.3 or, where the activation makes that unstable, "
         "less)",
     )
-    gamma0: float = option(4.0, number, "output multiplier; large is rich")
-    sigma: float = option(1.0, scale, "standard deviation of the initial weights")
-    activation: str = option("tanh", str, "tanh, erf, gelu, silu, softplus, relu or identity")
-    loss: str = option("mse", str, "mse, logistic or cross_entropy")
-    momentum: float = option(0.0, number, "heavy-ball momentum")
-    weight_decay: float = option(0.0, number, "weight decay per step")
+    gamma0 = option(4.0, number, "output multiplier; large is rich")
+    sigma = option(1.0, scale, "standard deviation of the initial weights")
+    activation = option("tanh", str, "tanh, erf, gelu, silu, softplus, relu or identity")
+    loss = option("mse", str, "mse, logistic or cross_entropy")
+    momentum = option(0.0, number, "heavy-ball momentum")
+    weight_decay = option(0.0, number, "weight decay per step")
 
 
 RATES = {"gelu": 0.2, "silu": 0.2, "relu": 0.2, "identity": 0.15}  # 0.3 does for the others
 
 
-@dataclasses.dataclass(frozen=True)
 class DataOptions:
     """Data of a wide network."""
 
-    data: str | None = option(None, str, "samples, .npz; else:", metavar="FILE")
-    samples: int = option(6, integer(1), "single-index samples")
-    dimension: int = option(20, integer(1), "their input dimension")
+    data = option(None, str, "samples, .npz; else:", metavar="FILE")
+    samples = option(6, integer(1), "single-index samples")
+    dimension = option(20, integer(1), "their input dimension")
 
 
-@dataclasses.dataclass(frozen=True)
 class EnsembleOptions:
     """Finite networks."""
 
-    simulate: int | None = option(
-        None, integer(2), "train networks with input dimension SIZE", metavar="SIZE"
-    )
-    seeds: int = option(8, integer(2), "number of networks")
-    seed: int = option(0, integer(0), "random seed")
+    simulate = option(None, integer(2), "train networks with input dimension SIZE", metavar="SIZE")
+    seeds = option(8, integer(2), "number of networks")
+    seed = option(0, integer(0), "random seed")
 
 
-@dataclasses.dataclass(frozen=True)
 class WideEnsembleOptions:
     """Sampled neurons, and finite networks."""
 
-    neurons: int = option(4096, integer(16), "sampled neurons of each layer")
-    simulate: int | None = option(None, integer(2), "train networks of width N", metavar="N")
-    seeds: int = option(8, integer(2), "number of networks")
-    seed: int = option(0, integer(0), "of data, neurons and networks")
+    neurons = option(4096, integer(16), "sampled neurons of each layer")
+    simulate = option(None, integer(2), "train networks of width N", metavar="N")
+    seeds = option(8, integer(2), "number of networks")
+    seed = option(0, integer(0), "of data, neurons and networks")
 
 
 def add_parser(commands) -> None:
@@ -148,7 +139,7 @@ def add_parser(commands) -> None:
 
 
 def _add_rest(parser, count: int, run) -> None:
-    common.add_output_options(parser, "spectrax-results")
+    common.add_options(parser.add_argument_group("output"), common.OutputOptions)
     parser.add_argument(
         "--count",
         type=integer(1),

@@ -1,7 +1,6 @@
 """`spectrax spectrum`: bulk and outliers of the weights in checkpoints."""
 
 import csv
-import dataclasses
 import re
 import sys
 
@@ -25,64 +24,62 @@ A file or array that cannot be used costs one sentence and exit code 1; the othe
 """
 
 
-@dataclasses.dataclass(frozen=True)
 class WeightOptions:
     """Which arrays, and how they become matrices."""
 
-    pattern: list[str] | None = option(
+    pattern = option(
         None,
         str,
         "only names that match, in quotes; may be repeated (all matrices and kernels)",
         action="append",
         metavar="GLOB",
     )
-    layout: str = option(
+    layout = option(
         AUTO,
         str,
         "order of the axes; auto: in_out (Flax) for names that end in kernel, else out_in; "
         "heads of attention are joined",
         choices=(AUTO, "out_in", "in_out"),
     )
-    unfold: str = option(
+    unfold = option(
         AUTO,
         str,
         "matrix of a kernel; auto: square unless that is far smaller on one side",
         choices=(AUTO, "square", "flat", "tall"),
     )
-    split: bool = option(
+    split = option(
         False, bool, "measure gates, queries, keys, values and stacked matrices one by one"
     )
-    heads: int | None = option(
+    heads = option(
         None,
         integer(1),
         "number of attention heads, for --split of query_key_value (from config.json)",
         metavar="H",
     )
-    divided: bool = option(
+    divided = option(
         False,
         bool,
         "do not divide by the root of the number of columns: the weights are divided already",
     )
-    min_size: int = option(
+    min_size = option(
         32, integer(8), "leave matrices with fewer rows or columns out", metavar="SIZE"
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class MeasurementOptions:
     """How a matrix is measured."""
 
-    rate: float = option(1e-3, number, "probability that a layer of pure noise shows an outlier")
-    method: str = option(
+    rate = option(1e-3, number, "probability that a layer of pure noise shows an outlier")
+    method = option(
         AUTO,
         str,
         "all eigenvalues, or products only; auto: products beyond 2048 rows and columns",
         choices=(AUTO, "dense", "lanczos"),
     )
-    no_controls: bool = option(
+    no_controls = option(
         False, bool, "count all outliers, also those that noise of the same entries would show"
     )
-    steps: list[float] | None = option(
+    steps = option(
         None,
         common.numbers,
         "training steps of the files: a,b,… (numbers in their names, or 0, 1, …)",
@@ -103,7 +100,7 @@ def add_parser(commands) -> None:
     )
     common.add_options(parser.add_argument_group("weights"), WeightOptions)
     common.add_options(parser.add_argument_group("measurement"), MeasurementOptions)
-    common.add_output_options(parser, "spectrax-results")
+    common.add_options(parser.add_argument_group("output"), common.OutputOptions)
     parser.add_argument("--no-figures", action="store_true", help="only tables")
     parser.set_defaults(run=run)
 

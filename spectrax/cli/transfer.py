@@ -73,7 +73,7 @@ def add_parser(commands) -> None:
         metavar="A,B,…",
         help="hidden widths per input dimension (1,2,4,8)",
     )
-    common.add_output_options(parser, "spectrax-results")
+    common.add_options(parser.add_argument_group("output"), common.OutputOptions)
     parser.set_defaults(run=run)
 
 

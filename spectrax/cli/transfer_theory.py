@@ -1,6 +1,5 @@
 """`spectrax transfer` without a table: the theory at several widths, or from one to another."""
 
-import dataclasses
 import functools
 
 from spectrax.cli import common
@@ -25,17 +24,16 @@ CAVEAT = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
 class NetworkOptions:
     """The network of the theory."""
 
-    depth: int = option(2, integer(1, DEEPEST), "hidden layers")
-    num_steps: int = option(20, integer(1, LONGEST), "training steps")
-    alpha: float = option(4.0, scale, "samples (online: batch) per input dimension")
-    eta: float = option(0.03, number, "learning rate of escape, outlier and sharpness")
-    gamma0: float = option(4.0, number, "output multiplier; large is rich")
-    sigma: float = option(1.0, scale, "standard deviation of the initial weights")
-    data: str = option("full_batch", str, "full_batch or online")
+    depth = option(2, integer(1, DEEPEST), "hidden layers")
+    num_steps = option(20, integer(1, LONGEST), "training steps")
+    alpha = option(4.0, scale, "samples (online: batch) per input dimension")
+    eta = option(0.03, number, "learning rate of escape, outlier and sharpness")
+    gamma0 = option(4.0, number, "output multiplier; large is rich")
+    sigma = option(1.0, scale, "standard deviation of the initial weights")
+    data = option("full_batch", str, "full_batch or online")
 
 
 def _model(args):

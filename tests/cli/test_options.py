@@ -1,7 +1,6 @@
 """Options: numbers that are accepted, defaults that are the library's, texts of help."""
 
 import argparse
-import dataclasses
 import inspect
 import re
 
@@ -33,7 +32,7 @@ def test_numbers_are_accepted_from_the_smallest_to_the_largest(read, low, high):
     ],
 )
 def test_what_the_library_has_a_default_for_has_the_same_one_here(command, options, model):
-    names = {field.name for field in dataclasses.fields(options)}
+    names = common.options_of(options)
     given, compared = build_parser().parse_args(command), 0
     for name, parameter in inspect.signature(model).parameters.items():
         if name in names and parameter.default is not inspect.Parameter.empty:
@@ -43,7 +42,7 @@ def test_what_the_library_has_a_default_for_has_the_same_one_here(command, optio
     assert compared >= 4
 
 
-def test_every_option_has_a_help_text():
+def test_every_option_has_a_help_text_and_a_default_where_the_text_names_one():
     seen, parsers = 0, [build_parser()]
     while parsers:
         for action in parsers.pop()._actions:
@@ -52,6 +51,8 @@ def test_every_option_has_a_help_text():
                 assert all(choice.help for choice in action._choices_actions)
             else:
                 assert action.help, action
+                named = "%(default)s" in action.help
+                assert not named or action.default is not None, action
                 seen += 1
     assert seen > 60
 

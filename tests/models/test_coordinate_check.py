@@ -267,6 +267,18 @@ def test_a_single_width_is_one_sentence():
         command.check("cnn", "mup", widths=(16,))
 
 
+def test_numbers_of_the_command_line_reach_the_check(tmp_path, monkeypatch):
+    def check(*names, **options):
+        raise InterruptedError(names, options)
+
+    monkeypatch.setattr(command, "check", check)
+    numbers = "--widths 8 16 --steps 3 --seeds 2 --seed 5".split()
+    with pytest.raises(InterruptedError) as reached:
+        command.main(["--model", "cnn", "--out", str(tmp_path), *numbers])
+    options = {"widths": (8, 16), "num_steps": 3, "num_seeds": 2, "seed": 5}
+    assert reached.value.args == (("cnn", "mup"), options)
+
+
 @pytest.mark.slow
 def test_command_writes_table_figure_and_verdict(tmp_path, capsys):
     command.main(["--model", "cnn", "--out", str(tmp_path), "--widths", "8", "16", "--seeds", "2"])

@@ -107,6 +107,23 @@ def test_a_loss_is_that_of_its_network_at_its_rate(monkeypatch):
     np.testing.assert_allclose(losses, WIDTHS[:, None] * rates**2)
 
 
+def test_spectra_of_the_report_are_those_of_the_last_matrix(monkeypatch):
+    """Its outlier at the last step, and its escape."""
+
+    def path(matrix):
+        places = np.arange(2.0)[:, None] + 10 * matrix
+        return SimpleNamespace(location=places, escaped=places == 21)
+
+    solution = SimpleNamespace(weights=lambda layer: layer % 3)
+    monkeypatch.setattr(report, "solve", lambda model, throw: solution)
+    monkeypatch.setattr(report, "outlier_path", path)
+    monkeypatch.setattr(report, "ntk_path", lambda solution, kernel: kernel)
+    monkeypatch.setattr(report, "escape_time", lambda solution, layer: layer % 3)
+    model = sx.DeepLinear(3, 2, alpha=4.0, nu=1.0, eta=0.1, gamma0=4.0)
+    expected = (2, 21.0, True, model.governing_kernel)
+    assert report._spectra(model, 0.1) == expected
+
+
 @pytest.fixture(scope="module")
 def real():
     """Theory of one hidden layer; most of the time is compilation."""

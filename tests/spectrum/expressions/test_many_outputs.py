@@ -145,6 +145,25 @@ def test_edge_corrections_fall_like_one_over_the_width(omega):
     np.testing.assert_allclose(256 * (law.edges()[1] / edge - 1), slope, rtol=0.02)
 
 
+def test_edges_of_wide_networks_are_those_of_rows_with_one_covariance():
+    """Given the teachers, rows are independent with covariance t = sigma^2 + kappa0^2 x.
+
+    By Silverstein's equation the edge is the minimum over s of s (1 + <t / (s - t)> / nu), with x
+    from the law of Marchenko and Pastur, here by quadrature over an angle.
+    """
+    nu, kappa0, sigma = 256.0, 1.2, 0.9
+    angle = (np.arange(4000) + 0.5) * np.pi / 4000
+    for omega in (0.5, 1.0, 2.0):
+        x = 1 + omega + 2 * omega**0.5 * np.cos(angle)
+        weights = np.append(2 * omega * np.sin(angle) ** 2 / x / 4000, max(1 - omega, 0.0))
+        np.testing.assert_allclose(weights.sum(), 1.0, rtol=1e-9)
+        t = sigma**2 + kappa0**2 * np.append(x, 0.0)
+        edge, slope = sx.wide_edge(omega, kappa0, sigma)
+        s = float(edge) * (1 + np.logspace(-7, -2, 200))[:, None]
+        finite = (s[:, 0] * (1 + (t / (s - t)) @ weights / nu)).min()
+        np.testing.assert_allclose(nu * (finite / edge - 1), slope, rtol=0.02)
+
+
 @pytest.mark.slow
 def test_the_bulk_of_wide_networks_moves_in_mup_only():
     for parameterization, moved in ((sx.mup, True), (sx.ntk, False)):

@@ -174,6 +174,16 @@ def test_coefficients_settle_at_the_end_of_their_quietest_stretch():
     np.testing.assert_allclose(settled_a[-1], 3.0 + 5.1e-9, rtol=1e-12)
 
 
+@pytest.mark.parametrize("rest", [(0.0, 0.0), (np.nan, 1.0), (np.inf, 1.0)])
+def test_coefficients_behind_the_end_of_the_iteration_are_not_settled(rest):
+    """Where the fields are exhausted b is 0, and nothing changes any more."""
+    k = jnp.arange(12)
+    a, b = (jnp.where(k < 8, 2 + 0.3**k, x) for x in rest)
+    settled_a, settled_b = settled(a, b)
+    for found in (settled_a, settled_b):
+        np.testing.assert_allclose(found[7:], 2 + 0.3**7, rtol=1e-12)
+
+
 @pytest.mark.slow
 def test_without_learning_the_sharpness_of_two_classes_is_that_of_one():
     one, two = (sx.ntk_top(solved(2, 4, 1e-6, 0.5, nu=2.0, num_classes=c), 3) for c in (1, 2))

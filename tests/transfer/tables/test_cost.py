@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spectrax.transfer.tables.cost import cost_of
+from spectrax.transfer.tables.cost import Valley, cost_of
 from spectrax.transfer.tables.noise import Noise
 from spectrax.transfer.tables.runs import Curve
 from spectrax.transfer.tables.valley import Optimum
@@ -37,3 +37,16 @@ def test_a_rate_that_is_the_optimum_of_the_widest_network_costs_nothing_whatever
     np.testing.assert_allclose(found.stderr, np.hypot(moved, 0.02), rtol=0.05)
     beside = costs([0.31, 0.3, 0.3, 0.3]).stderr[0]  # the scatter of another rate's four runs
     assert beside > 0.4 / np.sqrt(4)
+
+
+def test_the_valley_passes_through_every_rate_but_one_right_beside_the_optimum():
+    """A rate less than .3 of the spacing away says nothing that the optimum does not."""
+    x, rest = np.arange(-3.0, 4.0), np.zeros((7, 1))
+    curve = Curve(64.0, x, x**2 + 1, np.ones(7, int), rest, True)
+    for place in (-0.35, -0.25, 0.25, 0.35):
+        valley = Valley(curve, Optimum(place, 0.1, 0.0, 0.0, 0.02, 2.0, "inside", 1.0))
+        assert valley.excess(place) == 0
+        far = np.abs(x - place) > 0.5
+        np.testing.assert_allclose(valley.excess(x[far]), curve.loss[far], rtol=1e-12)
+        nearest = valley.excess(0.0)
+        assert nearest == 1 if abs(place) > 0.3 else nearest < 0.8
