@@ -125,7 +125,6 @@ def solution(value) -> str:
     except Exception:  # traced or batched
         rows = [(name, one_line(x)) for name, x in value.observed.items()]
     parts = [("model", one_line(value.model)), ("layers", one_line(value.order.matrices))]
-    parts += [(name, one_line(x)) for name, x in value.stats.items() if name == "residual"]
     return "\n".join([_title(value), *aligned(parts), *aligned(rows)])
 
 

@@ -23,7 +23,7 @@ def solution():
     found = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     error = (0.5 ** jnp.arange(7.0))[:, None, None] * jnp.diag(jnp.array([1.0, 3.0]))
     observed = {"test_error": error, "activity": jnp.ones(7)}
-    stats = found.stats | {"diverged_at": jnp.asarray(7)}
+    stats = {**found.stats, "diverged_at": jnp.asarray(7)}
     known = (model, observed, stats)
     return eqx.tree_at(lambda x: (x.model, x.observed, x.stats), found, known)
 

@@ -1,5 +1,7 @@
 """What `solve` returns: order parameters, losses, and how it went."""
 
+from collections.abc import Callable, Mapping
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from spectrax import _kind, _show, check
 from spectrax._batches import counted, over_batches
+from spectrax.program.interpreter import AbstractLimit
 from spectrax.program.objects import dimension
 from spectrax.seam import (
     CoupledSpikes,
@@ -30,6 +33,53 @@ class RESULTS(eqx.Enumeration):
     invalid = "A hyperparameter is out of its domain."
 
 
+class Residual(eqx.Module):
+    """How far a solution is from self-consistency, found when it is asked for.
+
+    Args:
+        model: the model.
+        limit: its limit.
+        solver, adjoint: how it was solved.
+        function: of these four.
+    """
+
+    model: AbstractDMFT
+    limit: AbstractLimit
+    solver: eqx.Module
+    adjoint: eqx.Module
+    function: Callable = eqx.field(static=True)
+
+    def __call__(self) -> Float[Array, ""]:
+        """The residual; it costs a solve."""
+        return self.function(self.model, self.limit, self.solver, self.adjoint)
+
+
+class Stats(eqx.Module, Mapping):
+    """Numbers about a solve, by name; the residual is computed when it is read.
+
+    Args:
+        known: what is known.
+        residual: what is not known yet.
+    """
+
+    known: dict
+    residual: Residual
+
+    def __iter__(self):
+        return iter((*self.known, "residual"))
+
+    def __len__(self) -> int:
+        return len(self.known) + 1
+
+    def __getitem__(self, name: str) -> Array:
+        if name != "residual":
+            return self.known[name]
+        function = Residual.__call__
+        for _ in range(self.known["diverged_at"].ndim):
+            function = eqx.filter_vmap(function)
+        return function(self.residual)
+
+
 class Solution(eqx.Module):
     """The solved training of a model, or a batch of them as `jax.vmap(solve)` returns it.
 
@@ -39,8 +89,8 @@ class Solution(eqx.Module):
         observed: what the program reported at each step.
         coordinates: row t holds (a, c_0, c_1, …) of the trained weights after t updates.
         result: how it went.
-        stats: `residual` of the self-consistency map, and `diverged_at`, the first step that is
-            not finite (num_steps if there is none).
+        stats: `residual` of the self-consistency map, which costs a solve when it is read, and
+            `diverged_at`, the first step that is not finite (num_steps if there is none).
     """
 
     model: AbstractDMFT
@@ -48,7 +98,7 @@ class Solution(eqx.Module):
     observed: dict
     coordinates: Float[Array, "*batch t1 t1"]
     result: RESULTS
-    stats: dict
+    stats: Stats | dict
 
     __repr__ = _show.solution
 

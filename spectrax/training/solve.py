@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optimistix as optx
+from jaxtyping import Array, Float
 
 from spectrax import _kind
 from spectrax.program.gaussian import GaussianLimit
@@ -20,7 +21,7 @@ from spectrax.program.solvers import (
 )
 from spectrax.training.base import AbstractDMFT
 from spectrax.training.order import Order
-from spectrax.training.solution import RESULTS, Solution
+from spectrax.training.solution import RESULTS, Residual, Solution, Stats
 
 
 def solve(
@@ -92,7 +93,14 @@ def solve(
         )
     limits = interpreter.prepare(model.plan(), model.num_steps)
     found = [_solve(model, prepared, solver, adjoint) for prepared in limits]
+    later = not jax.tree.leaves(interpreter)  # what was prepared from arrays is not made again
+    if not later:
+        each = [_residual(model, prepared, solver, adjoint) for prepared in limits]
+        found = [_with_residual(x, gap) for x, gap in zip(found, each, strict=True)]
     solution = found[0] if len(found) == 1 else _average(found)
+    if later:
+        stats = Stats(solution.stats, Residual(model, limits[0], solver, adjoint, _residual))
+        solution = eqx.tree_at(lambda x: x.stats, solution, stats)
     if throw and not isinstance(solution.result._value, jax.core.Tracer):
         if not bool(jnp.all(solution.result == RESULTS.successful)):
             raise RuntimeError(solution.message)
@@ -117,10 +125,23 @@ def _solve(
     bad = RESULTS.unconverged if isinstance(solver, Iteration) else RESULTS.divergent
     result = RESULTS.where(history.live[-1], RESULTS.successful, bad)
     result = RESULTS.where(model.valid(), result, RESULTS.invalid)
-    stats = {"residual": residual(task, history), "diverged_at": diverged_at}
+    stats = {"diverged_at": diverged_at}
     kernels = interpreter.order(task.plan, history.tapes, task.weights())
     order = Order(kernels, task.plan, model.layers, task.weights())
     return Solution(model, order, history.seen, model.coordinates(), result, stats)
+
+
+@eqx.filter_jit
+def _residual(model, interpreter, solver, adjoint) -> Float[Array, ""]:
+    """How far the answer is from self-consistency; it costs a solve."""
+    arrays, rest = eqx.partition(model, eqx.is_array)
+    task = eqx.combine(jax.lax.stop_gradient(arrays), rest).task(interpreter)
+    return residual(task, limit(task, solver=solver, adjoint=adjoint))
+
+
+def _with_residual(solution: Solution, gap) -> Solution:
+    stats = {**solution.stats, "residual": gap}
+    return eqx.tree_at(lambda x: x.stats, solution, stats)
 
 
 @eqx.filter_custom_jvp

@@ -255,7 +255,7 @@ def test_traced_bad_value_becomes_a_result_code():
 def test_an_average_of_scrambles_has_the_first_divergence_and_the_first_failure():
     """Means, standard errors, and of what went wrong the earliest."""
     model = sx.DeepLinear(1, 1, alpha=2.0, nu=1.0, eta=0.1, gamma0=2.0)
-    order, coordinates = Order({}, model.plan(), model.layers), jnp.eye(2)
+    order, coordinates = Order({}, model.plan(), model.layers, {}), jnp.eye(2)
 
     def planted(value, residual, stop, result):
         stats = {"residual": jnp.array(residual), "diverged_at": jnp.array(stop)}
