@@ -59,7 +59,7 @@ def case_kernels(index):
 
 def prefix(weights, step) -> CoupledSpikes:
     """The weight after `step` updates, cut to the fields that exist."""
-    spikes, n = weights.at(step), step * weights.num_classes
+    spikes, n = weights.at(step), step * weights.each_step[0]
     return jax.tree.map(lambda x: x[:n, :n] if x.ndim else x, spikes)
 
 
@@ -77,11 +77,11 @@ def transfer_oracle(Ce, Cf, Re, Rf, K, aspect, sigma):
 
 def exact_strengths(weights, step, count=1):
     """Leading real parts after `step` updates from all spikes made, in NumPy."""
-    n = step * weights.num_classes
+    n = step * weights.each_step[0]
     cut = (np.asarray(x)[:n, :n] for x in (weights.Ce, weights.Cf, weights.Re, weights.Rf))
     a, *c = np.asarray(weights.coordinates)[step, : step + 1]
     Ce, Cf, Re, Rf = cut
-    K = np.diag(np.repeat(c, weights.num_classes))
+    K = np.diag(np.repeat(c, weights.each_step[0]))
     aspect, sigma = float(weights.aspect), float(weights.sigma)
     matrix = transfer_oracle(Ce, Cf, Re / a, Rf / a, K, aspect, a * sigma)
     return np.sort(np.linalg.eigvals(matrix).real)[::-1][:count]

@@ -13,6 +13,14 @@ CLOSE = 1e-7
 DEFECTIVE = 1e-13
 
 
+def on_cpu(nonsymmetric, symmetric, *args):
+    """A function of nonsymmetric eigenproblems on CPUs, one of symmetric ones elsewhere.
+
+    TPUs have no nonsymmetric eigensolver; that of GPUs takes one matrix after the other.
+    """
+    return jax.lax.platform_dependent(*args, cpu=nonsymmetric, default=symmetric)
+
+
 def eigenvalues(matrix: Float[Array, "... n n"]) -> Complex[Array, "... n"]:
     """All eigenvalues of real matrices, not sorted.
 

@@ -20,31 +20,21 @@ Source: theory page, section 1.6.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from spectrax import _kind, check
 from spectrax._batches import over_batches
 from spectrax._compiled import compiled
 from spectrax.seam import CoupledSpikes, SymmetricSpikes
 from spectrax.spectrum.spikes._quadratic_form import quadratic_form
-from spectrax.spectrum.spikes.outliers import Outliers, usable
-from spectrax.spectrum.spikes.transfer_matrix import bulk_edges, critical_strength, locate
-
-TINY = 1e-100  # strength at which spikes without noise are counted
-ROOT, STEPS = 1e-15, 80  # relative tolerance of a strength, and how many steps it may take
-
-
-def _threshold(spikes):
-    """The critical strength, positive where there is no noise either."""
-    return jnp.maximum(critical_strength(spikes), TINY)
-
-
-def _eigenvalue(inertia, tau, place):
-    """The eigenvalue of Y of that place from below, its vector, its slope in the strength."""
-    matrix, move = jax.jvp(inertia.matrix, (tau,), (jnp.ones_like(tau),))
-    values, vectors = jnp.linalg.eigh(matrix)
-    u = vectors[:, place]
-    return values[place], u, u @ move @ u
+from spectrax.spectrum.spikes._roots import eigenvalue, real_strengths, threshold
+from spectrax.spectrum.spikes.outliers import Outliers
+from spectrax.spectrum.spikes.transfer_matrix import (
+    bulk_edges,
+    critical_strength,
+    locate,
+    usable,
+)
 
 
 @compiled()
@@ -83,10 +73,10 @@ def inertia_margin(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
 
 def _moving(inertia, spikes, place: int, sign: float):
     """An eigenvalue of Y at a critical strength, with its derivative."""
-    tau = sign * _threshold(inertia.spikes)
-    value, u, _ = _eigenvalue(inertia, tau, place)
+    tau = sign * threshold(inertia.spikes)
+    value, u, _ = eigenvalue(inertia, tau, place)
     v = jax.lax.stop_gradient(inertia.lift(tau, value, u))
-    form = inertia.form(spikes, sign * _threshold(spikes), v)
+    form = inertia.form(spikes, sign * threshold(spikes), v)
     return jax.lax.stop_gradient(value) + form - jax.lax.stop_gradient(form)
 
 
@@ -123,49 +113,9 @@ def inertia_outliers(
     """
     below = check.one_of("side", side, ("above", "below")) == "below"
     edge, spikes = bulk_edges(_kind.spikes(spikes))[0 if below else 1], usable(spikes)
-    inertia, sign = quadratic_form(spikes), -1.0 if below else 1.0
     size = sum(spikes.K.shape) if isinstance(spikes, CoupledSpikes) else len(spikes.K)
     count = check.integer("count", size if count is None else count, 1, size)
-    places = inertia.lowest_place() - jnp.arange(count) if below else jnp.arange(count)
-    critical = sign * _threshold(inertia.spikes)
-    far = inertia.far(below)
-
-    def one(place):
-        root = _root(inertia, place, sign, critical, far)
-        found = jnp.isfinite(root) & (place >= 0)
-        safe = jnp.where(found, root, 2 * critical)
-        value, u, slope = _eigenvalue(inertia, safe, place)
-        form = inertia.form(spikes, safe, inertia.lift(safe, value, u))
-        moved = safe - (form - jax.lax.stop_gradient(form)) / jnp.where(slope == 0, 1.0, slope)
-        return moved, found
-
-    strength, found = jax.vmap(one)(places)
-    location = locate(spikes, strength)
-    none = sign * critical_strength(spikes)
+    strength, found = real_strengths(spikes, count, -1.0 if below else 1.0, beyond=True)
+    location = locate(spikes, jnp.where(found, strength, 2 * threshold(spikes)))
+    none = (-1.0 if below else 1.0) * critical_strength(spikes)
     return Outliers(jnp.where(found, location, edge), found, jnp.where(found, strength, none))
-
-
-def _root(inertia, place: Int[Array, ""], sign: float, near, far):
-    """Where the eigenvalue of a place crosses zero between two strengths; inf if it does not.
-
-    At the near end it is negative (times the sign) where there is an outlier.
-    """
-
-    def step(state):
-        near, far, tau, _, number = state
-        value, _, slope = _eigenvalue(inertia, tau, place)
-        inside = sign * value < 0
-        near, far = jnp.where(inside, tau, near), jnp.where(inside, far, tau)
-        new = tau - value / jnp.where(slope == 0, 1.0, slope)
-        low, high = jnp.minimum(near, far), jnp.maximum(near, far)
-        new = jnp.where((new > low) & (new < high), new, (near + far) / 2)
-        return near, far, new, jnp.abs(new - tau), number + 1
-
-    def going(state):
-        _, _, tau, move, number = state
-        return (move > ROOT * jnp.abs(tau)) & (number < STEPS)
-
-    exists = sign * _eigenvalue(inertia, near, place)[0] < 0
-    start = (near, far, (near + far) / 2, jnp.abs(far - near), 0)
-    tau = jax.lax.while_loop(going, step, start)[2]
-    return jnp.where(exists, tau, jnp.inf)

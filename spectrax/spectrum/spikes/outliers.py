@@ -1,7 +1,6 @@
 """Outliers, margin and overlaps: what the eigenvalues of the transfer matrix say."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -9,13 +8,15 @@ from spectrax import _show, check
 from spectrax._batches import over_batches
 from spectrax._compiled import compiled
 from spectrax.seam import CoupledSpikes, SymmetricSpikes
-from spectrax.spectrum.spikes.eigen import leading_eigenvalues
+from spectrax.spectrum.spikes._roots import real_strengths
+from spectrax.spectrum.spikes.eigen import leading_eigenvalues, on_cpu
 from spectrax.spectrum.spikes.transfer_matrix import (
     bulk_edges,
     critical_strength,
     locate,
     lowest_strength,
     transfer_matrix,
+    usable,
 )
 
 # An eigenvalue is real if its imaginary part is this small, relative to its modulus: rounding can
@@ -97,9 +98,10 @@ def margin(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
         3.0
     """
     if isinstance(spikes, SymmetricSpikes):
-        farthest = jnp.maximum(strengths(spikes, 1)[0], -_leading(spikes, 1, "below")[0][0])
+        lowest, _ = _leading_outside(spikes, 1, "below")
+        farthest = jnp.maximum(_leading_outside(spikes, 1)[0][0], -lowest[0])
     else:
-        farthest = strengths(spikes, 1)[0]
+        farthest = _leading_outside(spikes, 1)[0][0]
     return farthest - critical_strength(spikes)
 
 
@@ -136,7 +138,7 @@ def outliers(
         3.0694
     """
     check.one_of("side", side, ("above", "below"))
-    return classify(spikes, *_leading(spikes, count, side), side)
+    return classify(spikes, *_leading_outside(spikes, count, side), side)
 
 
 def classify(
@@ -197,14 +199,17 @@ def _leading(spikes, count=None, side="above"):
     return sign * real, sign * imag
 
 
-def usable(spikes):
-    """The spikes, or zero spikes of unit size if their transfer matrix is not finite.
+def _leading_outside(spikes, count=None, side="above"):
+    """The same of what may be an outlier; from symmetric matrices where there is no CPU."""
 
-    The choice is made on the kernels themselves, before any product: a NaN that only a result hides
-    comes back in reverse mode as 0 × NaN.
-    """
-    fine = jnp.all(jnp.isfinite(transfer_matrix(jax.lax.stop_gradient(spikes))))
-    kernels, scales = eqx.partition(spikes, lambda leaf: leaf.ndim > 0)
-    kernels = jax.tree.map(lambda leaf: jnp.where(fine, leaf, 0.0), kernels)
-    scales = jax.tree.map(lambda leaf: jnp.where(fine, leaf, 1.0), scales)
-    return eqx.combine(kernels, scales)
+    def symmetric(spikes):
+        size = sum(spikes.K.shape)  # of the transfer matrix
+        places = size if isinstance(spikes, CoupledSpikes) else size // 2
+        number = size if count is None else count
+        sign = 1.0 if side == "above" else -1.0
+        real, _ = real_strengths(usable(spikes), min(number, places), sign)
+        real = -sign * jnp.sort(-sign * real)
+        real = jnp.pad(real, (0, number - len(real)))
+        return real, jnp.zeros_like(real)
+
+    return on_cpu(lambda spikes: _leading(spikes, count, side), symmetric, spikes)

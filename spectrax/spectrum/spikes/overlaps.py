@@ -12,8 +12,13 @@ from spectrax._compiled import compiled
 from spectrax.seam import CoupledSpikes, SymmetricSpikes
 from spectrax.spectrum.laws.classical import MarchenkoPastur, Semicircle
 from spectrax.spectrum.spikes.eigen import leading_projectors
-from spectrax.spectrum.spikes.outliers import outliers, usable
-from spectrax.spectrum.spikes.transfer_matrix import overlap_parts, transfer_matrix, transpose
+from spectrax.spectrum.spikes.outliers import outliers
+from spectrax.spectrum.spikes.transfer_matrix import (
+    overlap_parts,
+    transfer_matrix,
+    transpose,
+    usable,
+)
 
 
 @compiled("count", "side", "end")

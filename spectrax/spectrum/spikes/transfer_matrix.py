@@ -6,6 +6,8 @@ What depends on the kind of matrix is here, as functions that another kind of sp
 
 from functools import singledispatch
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
@@ -166,6 +168,19 @@ def transpose(spikes: CoupledSpikes) -> CoupledSpikes:
         aspect=1 / alpha,
         sigma=jnp.sqrt(alpha) * spikes.sigma,
     )
+
+
+def usable(spikes):
+    """The spikes, or zero spikes of unit size if their transfer matrix is not finite.
+
+    The choice is made on the kernels themselves, before any product: a NaN that only a result hides
+    comes back in reverse mode as 0 × NaN.
+    """
+    fine = jnp.all(jnp.isfinite(transfer_matrix(jax.lax.stop_gradient(spikes))))
+    kernels, scales = eqx.partition(spikes, lambda leaf: leaf.ndim > 0)
+    kernels = jax.tree.map(lambda leaf: jnp.where(fine, leaf, 0.0), kernels)
+    scales = jax.tree.map(lambda leaf: jnp.where(fine, leaf, 1.0), scales)
+    return eqx.combine(kernels, scales)
 
 
 @transfer_matrix.register

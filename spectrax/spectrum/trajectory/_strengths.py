@@ -1,38 +1,29 @@
 """Strengths at many steps of a training, with derivatives."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float, Int
+from jaxtyping import Array, Float, Int
 
 from spectrax._compiled import compiled
 from spectrax.seam import TrainedWeights
-from spectrax.spectrum.spikes.eigen import CLOSE, DEFECTIVE
-from spectrax.spectrum.trajectory._few_fields import (
-    LARGE,
-    ROOM,
-    all_fields,
-    coordinates,
-    exact_sizes,
-    few_fields,
-    leading_vectors,
-    problem,
-    strength_values,
-)
+from spectrax.spectrum.spikes.leading import leading, leading_vectors
+from spectrax.spectrum.trajectory.compress import Basis, basis
 
-CHUNK = 16  # neighbouring steps that share one set of fields
+EXACT = 32  # up to this step all spikes are used as they are
+ROOM = 32  # beyond, orthonormal fields, at most so many for each field of a step; all if they fail
+TOLERANCE = 1e-13  # dropped variance; strengths err by less than its root
+CHUNK = 16  # steps solved at once
 
 
-class Vectors(NamedTuple):
-    """Right and left eigenvectors of the full problem, parts (a, c), with dual normalisation."""
+class Prepared(NamedTuple):
+    """A training and the few fields that span it, if it has many steps."""
 
-    ra: Complex[Array, "steps m p"]
-    rc: Complex[Array, "steps m q"]
-    la: Complex[Array, "steps m p"]
-    lc: Complex[Array, "steps m q"]
-    mean: Float[Array, "steps count m"]  # averages over equal eigenvalues
+    weights: TrainedWeights
+    few: Basis | None
 
 
 @compiled("count", "sign")
@@ -51,140 +42,139 @@ def strengths_at(
         sign: 1.0 for the largest, -1.0 for the lowest real parts.
 
     Returns:
-        Real and imaginary parts, shape (steps, count); zero before the first update.
+        Real and imaginary parts, shape (steps, count); zero before the first update. See `leading`
+        for platforms without a nonsymmetric eigensolver.
     """
+    return strengths_of(prepare(weights), steps, count, sign)
+
+
+def prepare(weights: TrainedWeights) -> Prepared:
+    """The training, or zeros if a kernel is not finite, in few fields."""
     fine = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(weights)]
     weights = jax.tree.map(lambda leaf: jnp.where(jnp.stack(fine).all(), leaf, 0.0), weights)
-    return _strengths(weights, steps, count, sign)
+    if weights.num_steps <= EXACT:
+        return Prepared(weights, None)
+    room = min(ROOM * max(weights.each_step), max(weights.Ce.shape[-1], weights.Cf.shape[-1]))
+    return Prepared(weights, basis(jax.lax.stop_gradient(weights), room, TOLERANCE))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def _strengths(weights, steps, count, sign):
-    values = _in_chunks(partial(strength_values, count=count, sign=sign), weights, steps)
-    return values.real, values.imag
+def strengths_of(prepared: Prepared, steps, count: int = 1, sign: float = 1.0):
+    """`strengths_at` of a prepared training."""
+    found = _solve(prepared, steps, count, partial(leading, count=count, sign=sign))
+    return found[:, 0], found[:, 1]
 
 
-@_strengths.defjvp
+@strengths_of.defjvp
 def _strengths_jvp(count, sign, primals, tangents):
-    weights, steps = primals
-    values, vectors = _in_chunks(partial(_vectors, count=count, sign=sign), weights, steps)
-    moves = jax.jvp(lambda w: _quotients(w, steps, vectors), (weights,), (tangents[0],))[1]
-    return (values.real, values.imag), (moves, jnp.zeros_like(moves))
+    prepared, steps = primals
+    equals = max(prepared.weights.each_step) - 1  # class copies share their derivative
+    find = partial(leading_vectors, count=count, more=equals, sign=sign)
+    found, vectors = _solve(prepared, steps, count + equals, find, _lift)
+    tangent = (tangents[0].weights,)
+    moves = jax.jvp(lambda w: quotients(w, steps, vectors), (prepared.weights,), tangent)[1]
+    return (found[:, 0], found[:, 1]), (moves, jnp.zeros_like(moves))
 
 
-def _in_chunks(solve, weights, steps):
+def _as_it_is(found, *_):
+    return found
+
+
+def _solve(prepared: Prepared, steps, number: int, find: Callable, lift: Callable = _as_it_is):
     """Solve for CHUNK steps at a time; under vmap one element of the batch at a time.
 
-    The solvers choose sizes at run time. A batched choice would run every size.
+    The fields are chosen at run time: a batched choice would solve in all of them.
     """
-    if len(exact_sizes(weights.num_steps)) > 1:
-        solve = jax.custom_batching.sequential_vmap(solve)
-    number = len(steps)
-    if number <= CHUNK:
-        return solve(weights, steps)
-    padded = jnp.concatenate([steps, jnp.repeat(steps[-1:], -number % CHUNK)])
-    result = jax.lax.map(lambda part: solve(weights, part), padded.reshape(-1, CHUNK))
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:number], result)
+
+    def chunk(prepared, steps):
+        return _chunk(prepared, steps, find, lift, number)
+
+    if prepared.few is not None:
+        chunk = jax.custom_batching.sequential_vmap(chunk)
+    if len(steps) <= CHUNK:
+        return chunk(prepared, steps)
+    padded = jnp.concatenate([steps, jnp.repeat(steps[-1:], -len(steps) % CHUNK)])
+    result = jax.lax.map(lambda part: chunk(prepared, part), padded.reshape(-1, CHUNK))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[: len(steps)], result)
 
 
-def _quotients(weights, steps, vectors):
-    """Re lᵀ T r for fixed vectors: linear in every kernel, one matrix product for all steps."""
-    scale, c = (x.reshape(len(steps), 1, -1) for x in coordinates(weights, steps))
+def _chunk(prepared, steps, find, lift, number):
+    weights, few = prepared
 
-    def forms(ra, rc, la, lc):
-        wd = ra @ weights.Cf + scale * (rc @ weights.Rf.T)
-        wb = scale * (ra @ weights.Rf) + _to_e(weights, c, wd)
-        new_c = wb @ weights.Ce + scale * (wd @ weights.Re.T)
-        new_a = scale * (wb @ weights.Re) + _to_f(weights, c, new_c)
-        return jnp.sum(la * new_a + lc * new_c, axis=-1)  # (steps, m)
+    def run(some, few=None):
+        return lift(jax.vmap(lambda step: find(some.at(step)))(steps), weights, steps, few)
 
-    real = forms(*(x.real for x in vectors[:4])) - forms(*(x.imag for x in vectors[:4]))
-    return weights.aspect * jnp.einsum("scm,sm->sc", vectors.mean, real)
+    if few is None:
+        return run(weights)
+    early, fits = jnp.max(steps) <= EXACT, jnp.all(few.weights.residual <= TOLERANCE)
+    attempts = [  # when to solve for so many eigenvalues, and how
+        (early, EXACT * sum(weights.each_step), lambda: run(_first(weights, EXACT))),
+        (fits, 2 * few.weights.rank, lambda: run(few.weights, few)),
+    ]
+    attempts = [(when, how) for when, size, how in attempts if size >= number]
+    runs = [how for _, how in attempts] + [lambda: run(weights)]
+    return jax.lax.switch(jnp.argmax(jnp.array([*(when for when, _ in attempts), True])), runs)
+
+
+def _first(weights: TrainedWeights, num: int) -> TrainedWeights:
+    """The training of the first `num` steps."""
+    p, q = (num * width for width in weights.each_step)
+    kernels = weights.Ce[:q, :q], weights.Cf[:p, :p], weights.Re[:q, :p], weights.Rf[:p, :q]
+    coordinates = weights.coordinates[: num + 1, : num + 1]
+    scalars = weights.aspect, weights.sigma
+    return TrainedWeights(*kernels, coordinates, *scalars, weights.numbers[:num])
+
+
+def _lift(found, weights: TrainedWeights, steps, few: Basis | None):
+    """Eigenvectors in the fields of the whole training from those in other fields.
+
+    Fields that a step has not made yet are uncoupled: in them the quotient is stationary too, and
+    vectors cut to those made would spoil it.
+    """
+    values, v = found
+    if few is None:
+        sizes = 2 * (weights.Cf.shape[-1], weights.Ce.shape[-1])
+        pairs = zip((v.a, v.c, v.left_a, v.left_c), sizes, strict=True)
+        full = [jnp.pad(x, [(0, 0)] * 3 + [(0, size - x.shape[-1])]) for x, size in pairs]
+    else:
+        scale, coordinates = _coordinates(weights, steps)
+        c = v.c @ few.weights.Q.T
+        a = scale * (v.b @ few.Re) + _to_f(weights, coordinates, c)
+        full = [a, c, v.left_a @ few.weights.P.T, scale * (v.left_b @ few.Rf)]
+    here = jnp.any(v.mean > 0, axis=1)[:, None, :, None]  # no NaN where kernels overflow
+    full = (jnp.where(here, x, 0.0) for x in full)
+    return values, dict(zip(("a", "c", "left_a", "left_c"), full, strict=True), mean=v.mean)
+
+
+def quotients(weights: TrainedWeights, steps, vectors) -> Float[Array, "steps count"]:
+    r"""$\mathrm{Re}\, l^\top\mathcal{T}r$ of given vectors, one product for all steps."""
+    scale, c = _coordinates(weights, steps)
+    a, la, lc = vectors["a"], vectors["left_a"], vectors["left_c"]  # (steps, 2, m, field)
+    d = a @ weights.Cf + scale * (vectors["c"] @ weights.Rf.T)
+    b = scale * (a @ weights.Rf) + _to_e(weights, c, d)
+    new_c = b @ weights.Ce + scale * (d @ weights.Re.T)
+    new_a = scale * (b @ weights.Re) + _to_f(weights, c, new_c)
+    forms = jnp.sum(la * new_a, axis=-1) + jnp.sum(lc * new_c, axis=-1)
+    real = forms[:, 0] - forms[:, 1]
+    return weights.aspect * jnp.einsum("scm,sm->sc", vectors["mean"], real)
+
+
+def _coordinates(weights: TrainedWeights, steps):
+    """Factors a σ² (steps, 1, 1, 1) of the responses, coefficients (steps, 1, 1, t) of spikes."""
+    theta = weights.coordinates[steps][:, None, None]
+    made = jnp.arange(weights.num_steps) < steps[:, None, None, None]
+    return theta[..., :1] * weights.sigma**2, jnp.where(made, theta[..., 1:], 0.0)
 
 
 def _to_e(weights, c, x):
-    r"""$K^\top x$ of vectors (steps, m, p)."""
+    r"""$K^\top x$ of vectors (steps, 2, m, p)."""
     f, _ = weights.each_step
-    x = c[..., None] * x.reshape(*x.shape[:2], -1, f)
-    return jnp.einsum("smtf,tfe->smte", x, weights.numbers).reshape(*x.shape[:2], -1)
+    x = c[..., None] * x.reshape(*x.shape[:-1], -1, f)
+    return jnp.einsum("...tf,tfe->...te", x, weights.numbers).reshape(*x.shape[:-2], -1)
 
 
 def _to_f(weights, c, x):
-    r"""$Kx$ of vectors (steps, m, q)."""
+    r"""$Kx$ of vectors (steps, 2, m, q)."""
     _, e = weights.each_step
-    x = c[..., None] * x.reshape(*x.shape[:2], -1, e)
-    return jnp.einsum("smte,tfe->smtf", x, weights.numbers).reshape(*x.shape[:2], -1)
-
-
-def _vectors(weights, steps, *, count, sign):
-    """Strengths and eigenvectors; the number of vectors covers equals of the last strength."""
-    n, each, both = weights.num_steps, max(weights.each_step), sum(weights.each_step)
-    m = min(count + each - 1, n * both)
-    last = jnp.max(steps)
-    exact = [num for num in exact_sizes(n)[-2:] if num * both >= m]
-    few = [size * each for size in (ROOM, LARGE) if size < n and 2 * size >= m]
-
-    def solve(chosen):
-        small = problem(weights, steps, chosen)
-        values, a, c = leading_vectors(small, m, sign)
-        return values, *_lift(weights, steps, chosen, small, values, a, c)
-
-    def compressed(rooms):
-        if not rooms:
-            return solve(all_fields(weights, n))
-        chosen, _, rank = few_fields(weights, last, rooms[0])
-        return jax.lax.cond(rank <= rooms[0], lambda: solve(chosen), lambda: compressed(rooms[1:]))
-
-    if exact[0] == n:
-        result = compressed([])
-    else:
-        result = jax.lax.cond(
-            last <= exact[0],
-            lambda: solve(all_fields(weights, exact[0])),
-            lambda: compressed(few),
-        )
-    values, ra, rc, la, lc = result
-    return values[:, :count], _dual(values, count, ra, rc, la, lc)
-
-
-def _lift(weights, steps, fields, small, values, ra, rc):
-    """Eigenvectors of the full problem from right ones of the small one, (steps, m, r).
-
-    Left vectors need no second solve: the transfer matrix is a product of two symmetric matrices,
-    so that l = H r with H = [Cf, σ²Rf; σ²Rfᵀ, 0].
-    """
-    scale, c = (x.reshape(len(steps), 1, -1) for x in coordinates(weights, steps))
-    made_e, made_f = ((x < steps[:, None])[:, None] for x in (fields.made_e, fields.made_f))
-    _, _, la, lc = small.apply(ra, rc)
-    wb = jnp.where(made_e, lc + la @ small.K, 0.0)
-    safe = _nonzero(values)
-    inverse = jnp.where(safe, weights.aspect / jnp.where(safe, values, 1.0), 0.0)[..., None]
-    full_c = rc @ fields.Q.T
-    full_a = inverse * scale * (wb @ fields.Re) + _to_f(weights, c, full_c)
-    left_c = scale * (jnp.where(made_f, ra, 0.0) @ fields.Rf)
-    return full_a, full_c, jnp.where(made_f, la, 0.0) @ fields.P.T, left_c
-
-
-def _dual(values, count, ra, rc, la, lc):
-    """Normalise left vectors to the dual basis within each group of equal eigenvalues."""
-    norm = jnp.sqrt(jnp.sum(jnp.abs(la) ** 2 + jnp.abs(lc) ** 2, axis=-1, keepdims=True))
-    la, lc = (x / jnp.where(norm > 0, norm, 1.0) for x in (la, lc))
-    gap = jnp.abs(values[:, :, None] - values[:, None, :])
-    equal = gap <= CLOSE * jnp.max(jnp.abs(values), axis=1)[:, None, None]  # (steps, m, m)
-    gram = jnp.where(equal, la @ ra.mT + lc @ rc.mT, 0.0)
-    dual = _inverse(gram)
-    equal = equal[:, :count] & _nonzero(values)[:, None, :]
-    mean = equal / jnp.maximum(equal.sum(axis=-1, keepdims=True), 1)
-    keep = _nonzero(values)[..., None]  # zeros have no derivative, nor have kernels that overflow
-    return Vectors(*(jnp.where(keep, x, 0.0) for x in (ra, rc, dual @ la, dual @ lc)), mean)
-
-
-def _nonzero(values):
-    return jnp.abs(values) > DEFECTIVE * jnp.max(jnp.abs(values), axis=1, keepdims=True)
-
-
-def _inverse(gram):
-    """Pseudo-inverse: zero for Jordan blocks."""
-    if gram.shape[-1] > 1:
-        return jnp.linalg.pinv(gram, rtol=DEFECTIVE)
-    return jnp.where(gram == 0, 0.0, 1 / jnp.where(gram == 0, 1.0, gram))
+    x = c[..., None] * x.reshape(*x.shape[:-1], -1, e)
+    return jnp.einsum("...te,tfe->...tf", x, weights.numbers).reshape(*x.shape[:-2], -1)

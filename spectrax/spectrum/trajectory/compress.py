@@ -117,13 +117,26 @@ def compress(
     n = max(weights.Ce.shape[-1], weights.Cf.shape[-1])
     rank = min(n, ROOM * max(weights.each_step)) if rank is None else rank
     check.integer("rank", rank, 1, n)
-    weights = _constant(weights)
+    return basis(_constant(weights), rank, tol).weights
+
+
+class Basis(NamedTuple):
+    """A training in few orthonormal fields, and their responses to all old ones."""
+
+    weights: CompressedWeights
+    Re: Float[Array, "rank p"]
+    Rf: Float[Array, "rank q"]
+
+
+def basis(weights: TrainedWeights, rank: int, tol: float | Float[Array, ""]) -> Basis:
+    """`compress` of weights that are constants."""
     e, f = select_times(weights.Ce, rank, tol), select_times(weights.Cf, rank, tol)
-    return CompressedWeights(
+    Re, Rf = new_from_old(e, weights.Re), new_from_old(f, weights.Rf)
+    small = CompressedWeights(
         Q=e.Q,
         P=f.Q,
-        Re=new_from_old(e, weights.Re) @ f.Q,
-        Rf=new_from_old(f, weights.Rf) @ e.Q,
+        Re=Re @ f.Q,
+        Rf=Rf @ e.Q,
         used_e=e.used,
         used_f=f.used,
         residual=jnp.stack([e.residual, f.residual]),
@@ -132,6 +145,7 @@ def compress(
         sigma=weights.sigma,
         coupling=weights.numbers,
     )
+    return Basis(small, Re, Rf)
 
 
 def projected(
@@ -161,17 +175,11 @@ class Times(NamedTuple):
 
     Q: Float[Array, "n rank"]
     times: Int[Array, " rank"]
-    left: Float[Array, " rank"]  # relative variance that the choices before left unexplained
-    residual: Float[Array, ""]  # the same after the last choice
+    residual: Float[Array, ""]  # largest relative variance left unexplained
     used: Bool[Array, " rank"]
 
 
-def select_times(
-    C: Float[Array, "n n"],
-    rank: int,
-    tol: float | Float[Array, ""],
-    fields: Int[Array, ""] | None = None,
-) -> Times:
+def select_times(C: Float[Array, "n n"], rank: int, tol: float | Float[Array, ""]) -> Times:
     r"""Most informative times: repeatedly the field that the chosen ones explain worst.
 
     A field's unexplained variance counts relative to the largest variance so far, so that neither
@@ -181,37 +189,29 @@ def select_times(
         C: correlations, shape (n, n).
         rank: bound on the number of times.
         tol: stop when the largest relative unexplained variance is below it.
-        fields: consider the first `fields` only (may be traced); None = all.
 
     Returns:
         The factor Q and the chosen times.
     """
     n = C.shape[0]
-    here = jnp.arange(n) < (n if fields is None else fields)
-    variance = jnp.where(here, jnp.diagonal(C), 0.0)
+    variance = jnp.diagonal(C)
     scale = jnp.maximum(jax.lax.cummax(variance), jnp.finfo(C.dtype).tiny)
     tol = jnp.maximum(tol, ROUNDING)
 
-    def relative(rest):
-        return jnp.where(here, rest / scale, 0.0)
-
     def unfinished(state):
         k, rest, *_ = state
-        return (k < rank) & (jnp.max(relative(rest)) > tol)
+        return (k < rank) & (jnp.max(rest / scale) > tol)
 
     def choose(state):
-        k, rest, Q, times, left = state
-        new = jnp.argmax(relative(rest))
-        left = left.at[k].set(jnp.max(relative(rest)))
+        k, rest, Q, times = state
+        new = jnp.argmax(rest / scale)
         column = (C[new] - Q @ Q[new]) / jnp.sqrt(rest[new])
-        column = jnp.where(here, column, 0.0)
         rest = (rest - column**2).at[new].set(0.0)
-        return k + 1, rest, Q.at[:, k].set(column), times.at[k].set(new), left
+        return k + 1, rest, Q.at[:, k].set(column), times.at[k].set(new)
 
-    none = jnp.zeros(rank, C.dtype)
-    start = (0, variance, jnp.zeros((n, rank), C.dtype), jnp.zeros(rank, int), none)
-    k, rest, Q, times, left = jax.lax.while_loop(unfinished, choose, start)
-    return Times(Q, times, left, jnp.max(relative(rest)), jnp.arange(rank) < k)
+    start = (0, variance, jnp.zeros((n, rank), C.dtype), jnp.zeros(rank, int))
+    k, rest, Q, times = jax.lax.while_loop(unfinished, choose, start)
+    return Times(Q, times, jnp.max(rest / scale), jnp.arange(rank) < k)
 
 
 def new_from_old(chosen: Times, rows: Float[Array, "n m"]) -> Float[Array, "rank m"]:

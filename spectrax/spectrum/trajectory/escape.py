@@ -10,7 +10,7 @@ from spectrax._compiled import compiled
 from spectrax.seam import CoupledSpikes, TrainedWeights, Weights
 from spectrax.spectrum.spikes.outliers import Outliers, classify, margin, outliers, strengths
 from spectrax.spectrum.spikes.transfer_matrix import critical_strength
-from spectrax.spectrum.trajectory._strengths import CHUNK, strengths_at
+from spectrax.spectrum.trajectory._strengths import CHUNK, prepare, strengths_at, strengths_of
 
 
 @compiled("count")
@@ -107,7 +107,7 @@ def margin_path(weights: Weights) -> Float[Array, " steps"]:
         >>> [round(float(margin), 4) for margin in margin_path(weights)]
         [-1.0, -0.36, 1.56]
     """
-    return _margins(_kind.weights(weights), jnp.arange(weights.num_steps + 1))
+    return _margins(_kind.weights(weights))(jnp.arange(weights.num_steps + 1))
 
 
 @over_batches
@@ -165,7 +165,7 @@ def _escape(weights):
 def _escape_jvp(primals, tangents):
     step, margins = _crossing(primals[0])
     steps = jnp.where(jnp.isfinite(step), step, 1).astype(int) - jnp.array([1, 0])
-    moves = jax.jvp(lambda weights: _margins(weights, steps), primals, tangents)[1]
+    moves = jax.jvp(lambda weights: _margins(weights)(steps), primals, tangents)[1]
     return jax.jvp(lambda margins: _interpolate(step, margins), (margins,), (moves,))
 
 
@@ -178,12 +178,12 @@ def _interpolate(step, margins):
 
 def _crossing(weights):
     """First step with a positive margin (inf if there is none), margins before and at it."""
-    last = weights.num_steps
+    last, margins_at = weights.num_steps, _margins(weights)
 
     def search(state):
         start, _, margins = state
         steps = jnp.minimum(start + jnp.arange(CHUNK), last)
-        margins = jnp.concatenate([margins[1:], _margins(weights, steps)])  # from start - 1 on
+        margins = jnp.concatenate([margins[1:], margins_at(steps)])  # from start - 1 on
         outside = margins[1:] > 0
         first = jnp.where(jnp.any(outside), jnp.argmax(outside), len(steps) - 1)
         step = jnp.where(jnp.any(outside), steps[first], jnp.inf)
@@ -210,11 +210,17 @@ def _map_steps(weights, function):
     return jax.lax.map(lambda step: function(weights.at(step)), steps)
 
 
-def _margins(weights, steps):
+def _margins(weights):
+    """The margin as a function of several steps."""
     if not isinstance(weights, TrainedWeights):
-        return jax.vmap(lambda step: margin(weights.at(step)))(steps)
-    critical = jax.vmap(lambda step: critical_strength(_bulk(weights, step)))(steps)
-    return strengths_at(weights, steps)[0][:, 0] - critical
+        return jax.vmap(lambda step: margin(weights.at(step)))
+    prepared = prepare(weights)
+
+    def margins(steps):
+        critical = jax.vmap(lambda step: critical_strength(_bulk(weights, step)))(steps)
+        return strengths_of(prepared, steps)[0][:, 0] - critical
+
+    return margins
 
 
 def _bulk(weights, step):

@@ -208,9 +208,9 @@ def test_every_size_of_problem_can_be_built():
     for count in (1, 60):
         traced = jax.make_jaxpr(lambda weights, num=count: tangent(weights, num))(weights)
         assert traced.out_avals[0].shape == (1, count)
-    small = jax.make_jaxpr(lambda weights: strengths_at(weights, jnp.array([n])))(weights)
-    for size in (16, 32, n):  # first tries that cost little: two eigenvalues for each field
-        assert f"f64[1,{2 * size},{2 * size}]" in str(small)
+    traced = jax.make_jaxpr(lambda weights: strengths_at(weights, jnp.array([n])))(weights)
+    for size in (32, n):  # early steps or few fields, and all fields: two eigenvalues for each
+        assert f"f64[1,{2 * size},{2 * size}]" in str(traced)
 
 
 def test_below_the_bulk_as_for_single_spikes():
