@@ -129,6 +129,7 @@ def test_the_scale_of_the_weights_goes_into_multiplier_and_rate(settings, factor
         )
 
 
+@pytest.mark.slow
 @given(settings=SETTINGS, examples=3)
 def test_a_batch_is_the_loop_and_jit_changes_nothing(settings):
     models = [network(settings, gamma0=gamma0) for gamma0 in (0.5, 1.0, 2.0)]

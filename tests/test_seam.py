@@ -47,19 +47,24 @@ def test_spikes_that_are_not_made_yet_are_zero_in_every_array(step):
         np.testing.assert_array_equal(getattr(found, name), inside * kernel)
 
 
-def test_batches_of_spikes_are_their_elements_one_by_one():
+@pytest.mark.parametrize("kind", ["coupled", pytest.param("symmetric", marks=pytest.mark.slow)])
+def test_batches_of_spikes_are_their_elements_one_by_one(kind):
     rng = np.random.default_rng(0)
     root = rng.normal(size=(4, 3, 3))  # as many of them as fields: axes must not be mixed up
     R = np.tril(rng.normal(size=(4, 3, 3)), -1)
-    spikes = jax.vmap(lambda C, R: CoupledSpikes(C @ C.T, C.T @ C, R, 0.1 * R, R + R.T, 0.5, 1.0))
-    many = spikes(root, 0.2 * R)
-    symmetric = jax.vmap(lambda C, R: SymmetricSpikes(C @ C.T, R, R + R.T, 1.0))(root, 0.2 * R)
-    for batch in (many, symmetric):
-        for function in (sx.transfer_matrix, sx.margin, sx.outliers, sx.overlaps, sx.strengths):
-            for i in range(4):
-                one = jax.tree.map(lambda x, i=i: x[i], batch)
-                leaves = map(jax.tree.leaves, (function(batch), function(one)))
-                for ours, theirs in zip(*leaves, strict=True):
-                    np.testing.assert_allclose(ours[i], theirs, rtol=1e-9, atol=1e-12)
-    with pytest.raises(ValueError, match="`spikes` must not be a batch; use `jax.vmap`"):
-        sx.probe_generator(many)
+
+    def spikes(C, R):
+        if kind == "symmetric":
+            return SymmetricSpikes(C @ C.T, R, R + R.T, 1.0)
+        return CoupledSpikes(C @ C.T, C.T @ C, R, 0.1 * R, R + R.T, 0.5, 1.0)
+
+    batch = jax.vmap(spikes)(root, 0.2 * R)
+    for function in (sx.transfer_matrix, sx.margin, sx.outliers, sx.overlaps, sx.strengths):
+        for i in range(4):
+            one = jax.tree.map(lambda x, i=i: x[i], batch)
+            leaves = map(jax.tree.leaves, (function(batch), function(one)))
+            for ours, theirs in zip(*leaves, strict=True):
+                np.testing.assert_allclose(ours[i], theirs, rtol=1e-9, atol=1e-12)
+    if kind == "coupled":
+        with pytest.raises(ValueError, match="`spikes` must not be a batch; use `jax.vmap`"):
+            sx.probe_generator(batch)

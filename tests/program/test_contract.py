@@ -158,7 +158,7 @@ P = 0.6
 
 def tiered(*names):
     """Cases with the marks of how long they take."""
-    return [pytest.param(name, marks=TIER.get(name, [])) for name in names]
+    return [pytest.param(name, marks=TIER.get(name, [pytest.mark.slow])) for name in names]
 
 
 def optimizer():
@@ -230,7 +230,7 @@ def test_networks_tend_to_the_limit(name):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        pytest.param(name, kind, marks=TIER.get(name, []))
+        pytest.param(name, kind, marks=TIER.get(name, [pytest.mark.slow] * (kind == "gaussian")))
         for name in CASES
         for kind in ("gaussian", "sampled")
         if (name, kind) != ("nonlinear", "gaussian")

@@ -42,7 +42,12 @@ def test_losses_and_kernels_of_the_reference_cases(index):
     assert solution.stats["residual"] < 1e-12
 
 
-@pytest.mark.parametrize("index", range(len(CASES)), ids=NAMES)
+# Compiled for themselves; spectrum/trajectory/test_escape.py has the same trajectories.
+SLOWER = dict.fromkeys(("L2-ntk-full_batch", "L3-mup-full_batch"), pytest.mark.slow)
+SPECTRA = [pytest.param(i, id=x, marks=SLOWER.get(x, [])) for i, x in enumerate(NAMES)]
+
+
+@pytest.mark.parametrize("index", SPECTRA)
 def test_spectra_of_the_reference_cases(index):
     for layer in CASES[index]["layers"]:
         weights = solved(index).weights(layer["layer"])
@@ -107,8 +112,8 @@ def test_program_is_the_matrix_form_of_section_3(depth, options):
 @pytest.mark.parametrize(
     ("options", "losses"),
     [
-        ({"momentum": 0.8}, [0.5624, 0.1315, 0.0328]),
-        ({"weight_decay": 0.05}, [0.7834, 0.6760, 0.6420]),
+        pytest.param({"momentum": 0.8}, [0.5624, 0.1315, 0.0328], marks=pytest.mark.slow),
+        pytest.param({"weight_decay": 0.05}, [0.7834, 0.6760, 0.6420], marks=pytest.mark.slow),
         ({"momentum": 0.7, "weight_decay": 0.03}, [0.6443, 0.3301, 0.2171]),
         ({"optimizer": optax.sgd(1.0, momentum=0.8)}, [0.5624, 0.1315, 0.0328]),
     ],
@@ -198,7 +203,7 @@ def test_infinite_data_is_population_gradient_descent():
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-7)
 
 
-@pytest.mark.parametrize("data", ["full_batch", "online"])
+@pytest.mark.parametrize("data", ["full_batch", pytest.param("online", marks=pytest.mark.slow)])
 def test_classes_with_orthonormal_teachers_are_copies_of_one_class(data):
     one = sx.solve(sx.DeepLinear(2, T, **BASE, data=data))
     three = sx.solve(sx.DeepLinear(2, T, **BASE, data=data, num_classes=3))

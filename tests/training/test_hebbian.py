@@ -80,6 +80,7 @@ def test_both_interpreters_agree_on_linear_networks():
     np.testing.assert_allclose(*location, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_fine_resolutions_keep_their_digits_on_smooth_trajectories():
     """Sixty vectors, few of them independent: rounding must not grow from one to the next."""
     model = sx.AntiHebbian(60, dt=0.05, mu=-0.2, kappa=1.0)

@@ -69,7 +69,11 @@ def trained(nu, omega, eta, gamma, sigma, steps, P, size, rng):
 
 @pytest.mark.parametrize(
     ("steps", "P"),
-    [(1, None), (1, 3.0), pytest.param(2, None, marks=pytest.mark.slow)],
+    [
+        pytest.param(1, None, marks=pytest.mark.slow),
+        (1, 3.0),
+        pytest.param(2, None, marks=pytest.mark.slow),
+    ],
     ids=["output", "samples", "two steps"],
 )
 def test_trained_networks_have_these_resolvents(steps, P):

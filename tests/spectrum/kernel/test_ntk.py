@@ -85,6 +85,7 @@ def test_a_traced_step_is_the_concrete_one(depth, kernel):
     np.testing.assert_allclose([traced(step) for step in steps], concrete, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_samples_without_number_see_the_population():
     """The difference falls like the root of D/P."""
     gaps = []
