@@ -1,5 +1,6 @@
 """Vectors made of products with random matrices: the flow graph of a random-matrix problem."""
 
+import abc
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -56,8 +57,114 @@ class Spaces:
         return Gaussian(self, self._known("rows", rows), self._known("cols", cols), variance)
 
 
-class Gaussian:
-    """A Gaussian matrix or its transpose; `A @ x` and `A.T`."""
+class Operator(abc.ABC):
+    """A random matrix: `A @ x` applies it to a vector; `A @ B`, `A + B`, `c * A` and `A.T`."""
+
+    spaces: Spaces
+    rows: str
+    cols: str
+    __array_ufunc__ = None  # NumPy scalars leave the product to this class
+
+    @property
+    @abc.abstractmethod
+    def T(self) -> "Operator":
+        """The transpose: the same random numbers."""
+
+    @abc.abstractmethod
+    def _apply(self, x: "Vector") -> "Vector":
+        """The product with a vector of the right space."""
+
+    def __matmul__(self, x: "Vector | Operator") -> "Vector | Operator":
+        if not isinstance(x, Vector | Operator):
+            return NotImplemented
+        vector = isinstance(x, Vector)
+        kind, found = ("vector of space", x.space) if vector else ("matrix of rows", x.rows)
+        if x.spaces is not self.spaces or found != self.cols:
+            raise ValueError(
+                f"Argument `x` of a product must be a {kind} {self.cols!r}, got one of {found!r}."
+            )
+        return self._apply(x) if vector else Product(self, x)
+
+    def __add__(self, other: "Operator") -> "Operator":
+        if not isinstance(other, Operator):
+            return NotImplemented
+        sides = (self.spaces, self.rows, self.cols)
+        if (other.spaces, other.rows, other.cols) != sides:
+            raise ValueError(
+                f"Argument `other` of a sum must be a matrix of rows {self.rows!r} and columns "
+                f"{self.cols!r}, got rows {other.rows!r} and columns {other.cols!r}."
+            )
+        return Sum(self, other)
+
+    def __sub__(self, other: "Operator") -> "Operator":
+        return self + -other if isinstance(other, Operator) else NotImplemented
+
+    def __mul__(self, factor: ArrayLike) -> "Operator":
+        if np.shape(factor) != ():
+            raise ValueError(
+                f"Argument `factor` of a matrix must be a scalar, got shape {np.shape(factor)}."
+            )
+        return Scaled(factor, self)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, factor: ArrayLike) -> "Operator":
+        return self * (1.0 / jnp.asarray(factor))
+
+    def __neg__(self) -> "Operator":
+        return self * -1.0
+
+
+class Product(Operator):
+    """A B."""
+
+    def __init__(self, first: Operator, second: Operator):
+        self.spaces, self.rows, self.cols = first.spaces, first.rows, second.cols
+        self.first, self.second = first, second
+
+    @property
+    def T(self) -> "Product":
+        """The transpose."""
+        return Product(self.second.T, self.first.T)
+
+    def _apply(self, x: "Vector") -> "Vector":
+        return self.first @ (self.second @ x)
+
+
+class Sum(Operator):
+    """A + B."""
+
+    def __init__(self, first: Operator, second: Operator):
+        self.spaces, self.rows, self.cols = first.spaces, first.rows, first.cols
+        self.first, self.second = first, second
+
+    @property
+    def T(self) -> "Sum":
+        """The transpose."""
+        return Sum(self.first.T, self.second.T)
+
+    def _apply(self, x: "Vector") -> "Vector":
+        return self.first @ x + self.second @ x
+
+
+class Scaled(Operator):
+    """c A."""
+
+    def __init__(self, factor: ArrayLike, matrix: Operator):
+        self.spaces, self.rows, self.cols = matrix.spaces, matrix.rows, matrix.cols
+        self.factor, self.matrix = factor, matrix
+
+    @property
+    def T(self) -> "Scaled":
+        """The transpose."""
+        return Scaled(self.factor, self.matrix.T)
+
+    def _apply(self, x: "Vector") -> "Vector":
+        return self.factor * (self.matrix @ x)
+
+
+class Gaussian(Operator):
+    """A Gaussian matrix or its transpose."""
 
     def __init__(self, spaces: Spaces, rows: str, cols: str, variance, block=None, flipped=False):
         self.spaces, self.rows, self.cols, self.variance = spaces, rows, cols, variance
@@ -70,14 +177,7 @@ class Gaussian:
             self.spaces, self.cols, self.rows, self.variance, self.block, not self.flipped
         )
 
-    def __matmul__(self, x: "Vector") -> "Vector":
-        if not isinstance(x, Vector):
-            return NotImplemented
-        if x.spaces is not self.spaces or x.space != self.cols:
-            raise ValueError(
-                f"Argument `x` of a product must be a vector of space {self.cols!r}, "
-                f"got one of {x.space!r}."
-            )
+    def _apply(self, x: "Vector") -> "Vector":
         return Vector(self.spaces, self.rows, (Term(1.0, self, x),))
 
 

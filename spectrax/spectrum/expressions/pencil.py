@@ -10,7 +10,7 @@ from jaxtyping import Array, Complex, Float, Inexact, PRNGKeyArray
 
 from spectrax import check
 from spectrax.spectrum.expressions._linearise import gram_system, pairs_of, symmetric_system
-from spectrax.spectrum.expressions.expression import Vector
+from spectrax.spectrum.expressions.expression import Operator, Vector
 from spectrax.spectrum.laws.continuation import inverse
 from spectrax.spectrum.laws.self_consistent import AbstractDysonLaw
 
@@ -78,12 +78,12 @@ class Pencil(AbstractDysonLaw):
                 )
 
     @staticmethod
-    def gram(v: Vector | Sequence[Vector], w: Vector) -> "Pencil":
+    def gram(v: Vector | Sequence[Vector] | Operator, w: Vector | None = None) -> "Pencil":
         r"""The law of $W^\top W$ for $w = W v$; the transposed half of the system is generated.
 
         Args:
-            v: the given vector, or several: W acts on all of them together.
-            w: a sum of products of matrices and v.
+            v: the given vector, or several: W acts on all of them together. Or W itself.
+            w: a sum of products of matrices and v; None if W is given.
 
         Raises:
             ValueError: if w does not depend on v, or on other given vectors too.
@@ -92,20 +92,21 @@ class Pencil(AbstractDysonLaw):
             >>> import spectrax as sx
             >>> sx.enable_x64()
             >>> spaces = sx.Spaces(D=1.0, N=1.0)
-            >>> W0, W1, v = spaces.gaussian("N", "D"), spaces.gaussian("N", "N"), spaces.vector("D")
-            >>> law = sx.Pencil.gram(v, W1 @ (W0 @ v))  # two square matrices: 27/4
+            >>> W0, W1 = spaces.gaussian("N", "D"), spaces.gaussian("N", "N")
+            >>> law = sx.Pencil.gram(W1 @ W0)  # two square matrices: 27/4
             >>> print(f"{law.edges()[1]:.4f}")
             6.7500
         """
+        v, w = _applied(v, w)
         return Pencil(jnp.ones(()), *gram_system(v, w))
 
     @staticmethod
-    def symmetric(v: Vector, y: Vector) -> "Pencil":
+    def symmetric(v: Vector | Operator, y: Vector | None = None) -> "Pencil":
         r"""The law of A for $y = A v$, where A is symmetric.
 
         Args:
-            v: the given vector.
-            y: a symmetric function of it, such as `X @ v + X.T @ v`.
+            v: the given vector, or A itself, such as `X + X.T`.
+            y: a symmetric function of it, such as `X @ v + X.T @ v`; None if A is given.
 
         Raises:
             ValueError: if y does not depend on v, or not symmetrically.
@@ -119,6 +120,7 @@ class Pencil(AbstractDysonLaw):
             >>> [round(float(edge), 6) for edge in law.edges()]
             [-2.0, 2.0]
         """
+        v, y = _applied(v, y)
         pencil = Pencil(jnp.ones(()), *symmetric_system(v, y))
         if not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(pencil)):
             A = pencil.sample(8, key=jax.random.key(0))
@@ -254,3 +256,13 @@ class Pencil(AbstractDysonLaw):
         if self.output is None:
             return self.scale * value(self.probes[0], known)
         return jnp.sqrt(self.scale) * value(self.output, known)
+
+
+def _applied(v, w):
+    """The given vector and its image; a matrix is applied to a vector of its own."""
+    if w is not None:
+        return v, w
+    if not isinstance(v, Operator):
+        raise ValueError(f"Argument `v` must be a matrix if it comes alone, got {check.named(v)}.")
+    given = v.spaces.vector(v.cols)
+    return given, v @ given

@@ -212,3 +212,47 @@ def test_samples_of_a_scaled_law_are_scaled():
     for law, factor in ((gram, 2.0), (symmetric, 4.0)):
         scaled = law.scaled(4.0).sample(20, key=key)
         np.testing.assert_allclose(scaled, factor * law.sample(20, key=key), rtol=1e-12)
+
+
+def expressions():
+    """A matrix expression, a vector, and what the expression does to it."""
+    spaces = sx.Spaces(D=1.0, N=2.0)
+    W, U, v = spaces.gaussian("N", "D", 0.7), spaces.gaussian("N", "N"), spaces.vector("D")
+    X = spaces.gaussian("D", "D")
+    A = (2.0 * (U @ W) - W / 4.0 + U.T @ (-W)) @ X
+    x = X @ v
+    image = 2.0 * (U @ (W @ x)) - (W @ x) / 4.0 + U.T @ -(W @ x)
+    return A, v, image
+
+
+def test_matrices_add_multiply_and_transpose_as_on_vectors():
+    A, v, image = expressions()
+    meant, key = Pencil.gram(v, image), jax.random.key(0)
+    for written in (Pencil.gram(v, A @ v), Pencil.gram(A)):
+        found = written.sample(12, key=key)
+        np.testing.assert_allclose(found, meant.sample(12, key=key), rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_laws_of_matrices_are_those_of_their_vectors():
+    A, v, image = expressions()
+    written, meant = Pencil.gram(A), Pencil.gram(v, image)
+    z = np.array([9.0, 40.0])
+    np.testing.assert_allclose(written.stieltjes(z), meant.stieltjes(z), rtol=1e-8)
+    square = Pencil.symmetric((A.T @ A) * 0.5)  # A^T A / 2 is twice as narrow
+    np.testing.assert_allclose(square.stieltjes(z / 2), 2 * meant.stieltjes(z), rtol=1e-7)
+
+
+def test_matrices_that_do_not_fit_are_refused():
+    spaces = sx.Spaces(D=1.0, N=2.0)
+    W, U = spaces.gaussian("N", "D"), spaces.gaussian("N", "N")
+    for wrong, sentence in {
+        lambda: W @ U: "`x` of a product must be a matrix of rows 'D', got one of 'N'",
+        lambda: W + U: "must be a matrix of rows 'N' and columns 'D', got rows 'N' and columns 'N'",
+        lambda: np.ones(2) * W: "`factor` of a matrix must be a scalar, got shape",
+        lambda: Pencil.gram(spaces.vector("D")): "`v` must be a matrix if it comes alone, got a V",
+    }.items():
+        with pytest.raises(ValueError, match=sentence):
+            wrong()
+    with pytest.raises(TypeError):
+        W + 2.0
