@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from spectrax._version import __version__ as __version__
 
+# Of the spectrum; `spikes` is a function.
+_WINGS = ("laws", "expressions", "trajectory", "kernel", "probes")
+
 if TYPE_CHECKING:  # what `__getattr__` below finds, for editors and type checkers
     from spectrax import check as check
     from spectrax import checkpoints as checkpoints
@@ -23,6 +26,11 @@ if TYPE_CHECKING:  # what `__getattr__` below finds, for editors and type checke
     from spectrax import training as training
     from spectrax import transfer as transfer
     from spectrax._api import *  # noqa: F403
+    from spectrax.spectrum import expressions as expressions
+    from spectrax.spectrum import kernel as kernel
+    from spectrax.spectrum import laws as laws
+    from spectrax.spectrum import probes as probes
+    from spectrax.spectrum import trajectory as trajectory
 else:  # hidden from them: a name that does not exist is an error there too
 
     def __getattr__(name: str):
@@ -30,6 +38,8 @@ else:  # hidden from them: a name that does not exist is an error there too
         if not name.startswith("_"):
             if importlib.util.find_spec(f"spectrax.{name}") is not None:
                 return importlib.import_module(f"spectrax.{name}")
+            if name in _WINGS:
+                return importlib.import_module(f"spectrax.spectrum.{name}")
             api = importlib.import_module("spectrax._api")
             if name in vars(api):
                 return globals().setdefault(name, vars(api)[name])
@@ -37,5 +47,5 @@ else:  # hidden from them: a name that does not exist is an error there too
 
     def __dir__():
         modules = (info.name for info in pkgutil.iter_modules(__spec__.submodule_search_locations))
-        names = {*modules, *vars(importlib.import_module("spectrax._api"))}
+        names = {*modules, *_WINGS, *vars(importlib.import_module("spectrax._api"))}
         return ["__version__", *sorted(name for name in names if not name.startswith("_"))]

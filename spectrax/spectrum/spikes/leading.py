@@ -36,8 +36,8 @@ class Vectors(NamedTuple):
 def leading(spikes: CoupledSpikes, count: int, sign: float) -> Float[Array, "2 count"]:
     """Strengths of largest (sign = 1) or lowest (-1) real part: real and imaginary parts.
 
-    On CPUs from the transfer matrix: one nonsymmetric eigenproblem takes half the time of the
-    symmetric ones that a root needs. Elsewhere `real_strengths`.
+    On CPUs from the transfer matrix: one nonsymmetric eigenproblem takes as long as two symmetric
+    ones, and a root needs ten and more. Elsewhere real ones, as in `real_strengths`.
     """
 
     def transfer(spikes):

@@ -81,6 +81,9 @@ def margin(spikes: CoupledSpikes | SymmetricSpikes) -> Float[Array, ""]:
     outliers leave on both sides alike, if there is one on either side: $\max |\theta| - \sigma$
     of real strengths.
 
+    GPUs and TPUs know real strengths only, down to a hundredth of the critical one: where the
+    leading ones are complex, or smaller, the margin is negative, but not that of a CPU.
+
     Args:
         spikes: p spikes on the left, q on the right.
 
@@ -122,7 +125,8 @@ def outliers(
 
     Returns:
         Outliers. Where there is none the location is the bulk edge and `escaped` is False, also if
-        the transfer matrix is not finite: nothing is NaN, derivatives included.
+        the transfer matrix is not finite: nothing is NaN, derivatives included. Strengths of what
+        is no outlier are real parts on CPUs, elsewhere those of `strength_path`.
 
     Raises:
         ValueError: if count or side is out of range.

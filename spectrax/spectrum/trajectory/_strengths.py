@@ -42,8 +42,8 @@ def strengths_at(
         sign: 1.0 for the largest, -1.0 for the lowest real parts.
 
     Returns:
-        Real and imaginary parts, shape (steps, count); zero before the first update. See `leading`
-        for platforms without a nonsymmetric eigensolver.
+        Real and imaginary parts, shape (steps, count); zero before the first update. See
+        `strength_path` for GPUs and TPUs.
     """
     return strengths_of(prepare(weights), steps, count, sign)
 

@@ -18,9 +18,14 @@ from spectrax.spectrum.trajectory._strengths import CHUNK, prepare, strengths_at
 def strength_path(weights: Weights, count: int = 1) -> Float[Array, "steps count"]:
     r"""Real parts of the strengths $\theta^2(t)$ after t = 0 … T updates, descending.
 
-    Up to 16 steps all spikes are used as they are. Longer trainings are compressed: strengths above
+    Up to 32 steps all spikes are used as they are. Longer trainings are compressed: strengths above
     the threshold keep an error of about 1e-7, while those far below it are no eigenvalues of
     $W^\top W$ and can be too sensitive for more than a few digits. Derivatives are first order.
+
+    On CPUs the strengths are eigenvalues of the transfer matrix. GPUs and TPUs find the real ones
+    from symmetric matrices (section 1.6): the same beyond the threshold, and the largest below it
+    down to a hundredth of it. They report zero for the first if no strength is real there, where a
+    CPU reports the real part of a complex pair.
 
     Args:
         weights: one weight matrix through its training of T steps.
@@ -32,7 +37,7 @@ def strength_path(weights: Weights, count: int = 1) -> Float[Array, "steps count
     Raises:
         ValueError: if count is out of range.
 
-    Source: theory page, sections 1.3 and 3.5.
+    Source: theory page, sections 1.3, 1.6 and 3.5.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -90,6 +95,10 @@ def margin_path(weights: Weights) -> Float[Array, " steps"]:
     r"""Distance to the threshold after t = 0 … T updates, as `margin` has it for one step:
     $\max\mathrm{Re}\,\theta^2 - a^2\sigma^2\sqrt{\alpha_W}$.
 
+    On GPUs and TPUs of real strengths only, see `strength_path`: where the leading ones are a
+    complex pair there is no outlier, and the margin is that of the next real one or minus the
+    critical strength.
+
     Args:
         weights: one weight matrix through its training of T steps.
 
@@ -119,8 +128,8 @@ def escape_time(solution, layer: int | str) -> Float[Array, ""]:
         layer: index of the weight matrix, or its name in the program.
 
     Returns:
-        First zero of the margin, interpolated linearly between steps 0 … T; +inf if there is none.
-        In steps; for models with a step length dt in units of time.
+        First zero of `margin_path`, interpolated linearly between steps 0 … T; +inf if there is
+        none. In steps; for models with a step length dt in units of time.
 
     Source: theory page, section 1.4.
     """
