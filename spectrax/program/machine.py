@@ -14,7 +14,7 @@ A space may fall into groups of sites: averages are weighted by their shares, a 
 same in all of them. A matrix with a stencil treats the index axis of inner products and responses
 alike.
 
-Source: theory page, section P; groups: section 10.1; stencils: section 12.1.
+Source: theory page, section P.
 """
 
 import abc
@@ -133,7 +133,7 @@ class AbstractLimitOps(AbstractOps):
             response = response if stencil is None else stencil.spread(response, forward)
             weight = response * (a * variance)
             now = jax.lax.dynamic_index_in_dim(weight, self.t, 1, keepdims=False)
-        if trained and self.plan.record(other).width:
+        if trained and self.plan.spikes_of(matrix.name):
             spikes = self._spikes(matrix, past * self.variances.ratios[record], other, forward)
             weight = spikes if weight is None else weight + spikes
         return y if weight is None else y + self.superpose(other, weight, now, y.space)

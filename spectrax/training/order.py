@@ -97,7 +97,7 @@ class Order(eqx.Module):
         r"""Kernels of the fields that make the spikes of a matrix.
 
         With a stencil, of the unfolding with a column for each offset and input,
-        $W_{(d)}/\sqrt k$, whose forward fields are all that an output reads. Theory page, 12.2.
+        $W_{(d)}/\sqrt k$, whose forward fields are all that an output reads.
         """
         matrix = self.plan.matrix(name)
         stencil = self.plan.record(matrix.forward).stencil

@@ -326,3 +326,21 @@ def test_a_fresh_matrix_forgets(kind):
     across = before * s * rho**2  # of independent matrices: the product of the means
     expected = np.stack([s * rho, square, across, np.concatenate([[0.0], square[:-1]])], -1)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "sampled"])
+def test_a_weight_without_spikes_is_a_matrix(kind):
+    """Nothing is ever appended: it only decays, with a of its coordinates."""
+
+    def objects(t, p):
+        return {"W": weight("rows", "cols", p), "x": Constant("cols", jnp.eye(1))}
+
+    def program(ops, t, p):
+        W, x = ops["W"], ops["x"]
+        y = W.T @ (W @ x)
+        ops.observe("numbers", jnp.stack([ops.inner(x, y), ops.inner(y, y)]).ravel())
+
+    case = Case(program, objects, 3, (("rows", 0.7), ("cols", 1.0)))
+    found, _ = jax.jit(limits(case, kind))(jnp.asarray(1.2))
+    s = 1.2**2 * np.asarray(coordinates(optimizer(), rates(case)))[:3, 0] ** 2
+    np.testing.assert_allclose(found, np.stack([0.7 * s, s**2 * (0.7 + 0.49)], -1), rtol=1e-9)
