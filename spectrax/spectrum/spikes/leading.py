@@ -89,7 +89,7 @@ def dual_vectors(
     a, c = jnp.where(here, a, 0.0), jnp.where(here, c, 0.0)
     la, lc = a @ spikes.Cf.T + c @ Sf.T, a @ Sf
     b = spikes.aspect * (lc + la @ spikes.K) / jnp.where(here[:, 0], values, 1.0)[:, None]
-    norm = jnp.sqrt(jnp.sum(jnp.abs(la) ** 2 + jnp.abs(lc) ** 2, axis=-1, keepdims=True))
+    norm = jnp.hypot(*(jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (la, lc)))
     left = [x / jnp.where(norm > 0, norm, 1.0) for x in (la, lc, a)]
     equal = jnp.abs(values[:, None] - values[None, :]) <= CLOSE * size
     dual = _inverse(jnp.where(equal, left[0] @ a.T + left[1] @ c.T, 0.0))

@@ -46,6 +46,33 @@ def test_quotients_are_products_with_the_matrix():
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
+def test_strengths_of_rectangular_couplings_differentiate():
+    """Two forward fields and one backward field a step, in units of the numbers M."""
+    rng = np.random.default_rng(1)
+    t, p, q = 3, 3, 6
+    C = [x @ x.T for x in (rng.normal(size=(q, q)), rng.normal(size=(p, p)))]
+    rest = np.zeros((q, p)), np.zeros((p, q)), np.ones((t + 1, t + 1))
+    arrays = [jnp.asarray(x) for x in (*C, *rest)]
+    coupling = jnp.asarray(rng.normal(size=(t, 1, 2)))
+
+    @jax.jit
+    @jax.value_and_grad
+    def strength(coupling):
+        weights = TrainedWeights(*arrays, jnp.ones(()), jnp.ones(()), coupling)
+        return strengths_of(prepare(weights), jnp.array([t]))[0][0, 0]
+
+    value, gradient = strength(coupling)
+    K = np.zeros((p, q))
+    for s in range(t):
+        K[s, 2 * s : 2 * s + 2] = coupling[s, 0]
+    exact = np.max(np.linalg.eigvals(K @ C[0] @ K.T @ C[1]).real)
+    np.testing.assert_allclose(value, exact, rtol=1e-10)
+    np.testing.assert_allclose(jnp.sum(gradient * coupling), 2 * value, rtol=1e-10)  # Euler
+    direction = jnp.asarray(rng.normal(size=coupling.shape))
+    slope = (strength(coupling + 1e-6 * direction)[0] - value) / 1e-6
+    np.testing.assert_allclose(jnp.sum(gradient * direction), slope, rtol=1e-4)
+
+
 def symmetric(nonsymmetric, symmetric, *args):
     """The branch of GPUs and TPUs, wherever the test runs."""
     return symmetric(*args)
