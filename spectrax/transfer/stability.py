@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from spectrax import _kind, _show, check
 from spectrax._batches import counted, over_batches
+from spectrax.program.causal import tangent
 from spectrax.spectrum.kernel.nested_products import NestedProducts
 from spectrax.spectrum.kernel.ntk import ntk_path, ntk_top
 from spectrax.training.solution import RESULTS, Solution
@@ -185,7 +186,7 @@ def _max_stable_jvp(primals, tangents, *, kernel: str, num: int):
 
     slope = eqx.filter_jvp(excess, (here,), (only_eta(model, jnp.ones_like(eta)),))[1]
     dot = eqx.tree_at(lambda m: m.eta, dot, None, is_leaf=lambda x: x is None)
-    move = eqx.filter_jvp(excess, (here,), (dot,))[1]
+    move = tangent(excess, (here,), (dot,))  # zero if only eta is varied
     return eta, -move / slope
 
 

@@ -54,6 +54,15 @@ def test_gradient_of_the_largest_stable_rate():
 
 
 @pytest.mark.slow
+def test_the_largest_stable_rate_does_not_depend_on_the_rate():
+    def rate(eta):
+        model = sx.DeepLinear(1, 4, alpha=4.0, nu=1.1, eta=eta, gamma0=2.0, data="online")
+        return sx.max_stable_lr(model)
+
+    assert jax.grad(rate)(jnp.array(0.05)) == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.0, 0.6])
 def test_a_kernel_at_rest_diverges_right_beyond_the_rate(momentum):
     """Where the kernel cannot give way, the edge is one of divergence, with momentum too."""
