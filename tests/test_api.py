@@ -64,7 +64,10 @@ def test_type_checkers_are_told_of_every_module():
     names = [alias for node in imported for alias in node.names]
     assert [alias.asname for alias in names] == modules()  # "as" makes them public
     assert all(alias.name == alias.asname for alias in names)
-    assert block.body[-1].module == "spectrax._api"
+    wings = [alias for n in block.body if n.module == "spectrax.spectrum" for alias in n.names]
+    assert {alias.name for alias in wings} == {alias.asname for alias in wings}
+    assert sorted(alias.name for alias in wings) == sorted(spectrax._WINGS)
+    assert "spectrax._api" in [node.module for node in block.body]
     (hidden,) = (node.name for node in block.orelse if node.name == "__getattr__")
     assert hidden not in {getattr(node, "name", "") for node in PACKAGE.body}
     assert (ROOT / "py.typed").exists()

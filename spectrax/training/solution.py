@@ -71,7 +71,7 @@ class Stats(eqx.Module, Mapping):
     def __len__(self) -> int:
         return len(self.known) + 1
 
-    def __getitem__(self, name: str) -> Array:
+    def __getitem__(self, name: str):
         if name != "residual":
             return self.known[name]
         function = Residual.__call__
