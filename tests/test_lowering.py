@@ -106,7 +106,7 @@ CALL_THE_HOST = {
 SLOW = {
     *("escape_time", "escape_time of a long training", "krylov", "ritz_values", "gauss_nodes"),
     *("product_law", "population_law", "dyson", "edges of a law", "ntk_law", "projected_probe"),
-    *("stability", "max_stable_lr", "optimal_lr"),
+    *("stability", "max_stable_lr", "optimal_lr", "ntk_top"),
 }
 
 

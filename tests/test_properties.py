@@ -89,6 +89,7 @@ def test_a_training_contains_every_shorter_one(settings, gram):
 
 
 @given(settings=SETTINGS, gram=GRAMS, turn=rotations(C))
+@pytest.mark.slow
 def test_rotated_teachers_are_rotated_kernels(settings, gram, turn):
     """A swap of the classes, and any rotation."""
     here = solved(settings, num_classes=C, teacher_gram=gram)

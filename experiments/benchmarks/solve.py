@@ -51,7 +51,7 @@ def solved(parameters: dict, num_steps: int):
 def checked(parameters: dict, num_steps: int):
     """All that `solve` returns, the residual of the self-consistency map included."""
     solution = sx.solve(model(parameters, num_steps), throw=False)
-    return solution.order, solution.train_loss, solution.test_loss, solution.stats
+    return solution.order, solution.train_loss, solution.test_loss, dict(solution.stats)
 
 
 def final_loss(parameters: dict, num_steps: int):

@@ -230,7 +230,7 @@ def test_networks_tend_to_the_limit(name):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        pytest.param(name, kind, marks=TIER.get(name, [pytest.mark.slow] * (kind == "gaussian")))
+        pytest.param(name, kind, marks=TIER.get(name, [pytest.mark.slow]))
         for name in CASES
         for kind in ("gaussian", "sampled")
         if (name, kind) != ("nonlinear", "gaussian")

@@ -134,6 +134,7 @@ def test_a_stencil_of_one_offset_that_reads_everything_is_none():
     np.testing.assert_allclose(*found, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_derivatives_with_a_stencil():
     def total(sigma):
         return jnp.sum(jnp.sin(numbers(one_matrix, partial(whole, sigma=sigma[0]))))

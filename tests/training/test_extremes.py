@@ -44,6 +44,7 @@ def test_what_is_finite_has_finite_derivatives(measure, depth, num_steps):
     assert (np.abs(slopes[alive]).max(axis=1) > 0).all()
 
 
+@pytest.mark.slow
 def test_kernels_too_large_for_spectra_are_a_divergence():
     """One step beyond 1e75 is reported; before it the outlier is finite, as its derivative is."""
 

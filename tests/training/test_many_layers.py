@@ -98,6 +98,7 @@ def test_the_tangent_kernel_has_the_gains_of_its_layers():
     np.testing.assert_allclose(mean_of(sx.ntk_law(solved(), T - 1)), mean, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_tangent_kernel_of_a_finite_network():
     model, sizes = sx.DeepLinear(DEPTH, T, **OPTIONS).rounded(6)
     trainer = model.trainer(sizes)

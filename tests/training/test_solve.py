@@ -89,6 +89,7 @@ def test_residual_sees_a_wrong_kernel():
     assert residual(task, history) > 5e-4 * size / (1 + size)
 
 
+@pytest.mark.slow
 def test_gradient_in_a_schedule():
     options = dict(zip(NAMES, POINT, strict=True))
 

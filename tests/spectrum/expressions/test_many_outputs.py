@@ -228,6 +228,7 @@ def test_lower_edges_near_the_square_case():
     np.testing.assert_allclose(found, np.stack([low, high], axis=1), rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_without_initial_weights_it_is_a_product_of_two():
     law = sx.one_step_outputs(1.0, 1.0, 1.0, 0.0)
     np.testing.assert_allclose(law.edges()[1], 27 / 4, rtol=1e-9)

@@ -58,6 +58,7 @@ def distance_from(law, share=1.0):
     return lambda samples: np.mean([one(values) for values in samples])
 
 
+@pytest.mark.slow
 def test_entries_that_are_left_out_are_zero():
     """The pattern of a solution, from the links alone, is kept by the whole equation."""
     law = sx.one_step_multilayer(3, 1, 1.3, 0.8, 0.6)

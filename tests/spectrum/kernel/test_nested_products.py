@@ -123,6 +123,7 @@ def test_eigenvalues_are_counted_layer_by_layer():
         np.testing.assert_allclose(law.atom(), atom, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_hard_edge_moves_with_its_shift():
     """Square: the density diverges at the shift itself, where no fold of the curve is."""
     edge, slope = jax.value_and_grad(

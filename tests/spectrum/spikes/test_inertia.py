@@ -51,6 +51,7 @@ def test_a_training_has_the_same_outliers_at_every_step(layer):
     np.testing.assert_array_equal(margins > 0, old > 0)
 
 
+@pytest.mark.slow
 def test_derivatives_through_a_training_are_those_of_the_transfer_matrix():
     """Two routes through Gram matrices of almost no rank."""
 
@@ -194,6 +195,7 @@ def test_symmetric_derivatives():
     assert_derivatives(everything, (spikes, moves))
 
 
+@pytest.mark.slow
 def test_anti_hebbian_training_has_the_same_outliers():
     model = sx.AntiHebbian(12, dt=0.1, mu=1.0, kappa=2.0, sigma=1.0)
     weights = sx.solve(model).weights(0)

@@ -147,6 +147,7 @@ def test_strengths_differentiate_at_every_step_real_or_complex():
     np.testing.assert_allclose(found, exact_slopes(build, "eta", 0.03, steps, 1e-7), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_strengths_differentiate_in_compressed_fields():
     """Many more steps than the spikes' rank: eigenvectors are lifted to the whole training."""
     build, steps = family(LONG, 1), (34, LONG)
@@ -193,6 +194,7 @@ def test_the_unit_of_the_weights_does_not_matter():
     np.testing.assert_allclose(scaled.location, s**2 * found.location, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_every_size_of_problem_can_be_built():
     """Traced only: more fields than the largest room, more strengths than the smallest has."""
     n = 140
@@ -232,6 +234,7 @@ def test_classes_with_correlated_teachers():
     assert path[6, 0] > 1.05 * path[6, 1] > 0
 
 
+@pytest.mark.slow
 def test_class_copies_have_the_strength_and_derivative_of_a_single_class():
     single, copies = (training(num_steps=6, num_classes=c) for c in (1, 2))
     path, pair = strength_path(single, 1), strength_path(copies, 2)
