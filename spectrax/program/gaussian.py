@@ -116,29 +116,27 @@ class GaussianOps(AbstractLimitOps):
 
     # Gaussians
 
-    def _blank(self, space: str, size: int) -> Coefficients:
-        groups, initial = self.plan.groups(space), self.plan.num_fixed(space)
-        born = jnp.zeros((size, groups, self.n, self.plan.born(space)))
-        return Coefficients(jnp.zeros((size, groups, initial)), born)
+    def _everywhere(self, space: str, flat: Float[Array, "size coefficients"]) -> Field:
+        """Fields with the same coefficients in all groups of their sites."""
+        shape = (len(flat), self.plan.groups(space), flat.shape[-1])
+        flat = jnp.broadcast_to(flat[:, None], shape)
+        return Field(space, Coefficients(flat, self.plan.num_fixed(space), self.plan.born(space)))
+
+    def _length(self, space: str) -> int:
+        return self.plan.num_fixed(space) + self.n * self.plan.born(space)
 
     def zero(self, space: str, size: int) -> Field:
-        return Field(space, self._blank(space, size))
+        return self._everywhere(space, jnp.zeros((size, self._length(space))))
 
     def initial(self, name: str, space: str) -> Field:
         lo, size = self.plan.fixed(space)[name]  # moments are in `variances`
-        one = np.eye(size, self.plan.num_fixed(space), lo)[:, None]
-        one = jnp.broadcast_to(one, (size, self.plan.groups(space), one.shape[-1]))
-        return Field(space, Coefficients(one, self._blank(space, size).born))
+        return self._everywhere(space, jnp.asarray(np.eye(size, self._length(space), lo)))
 
-    def _newborn(self, space: str, lo: int, size: int, factor=1.0) -> Field:
+    def _newborn(self, space: str, lo: int, size: int) -> Field:
         """Gaussians that are born in this step, the same in all groups."""
-        groups, initial = self.plan.groups(space), self.plan.num_fixed(space)
-        one = np.broadcast_to(
-            np.eye(size, self.plan.born(space), lo)[:, None, None],
-            (size, groups, 1, self.plan.born(space)),
-        )
-        born = (factor * self.here)[:, None] * one
-        return Field(space, Coefficients(jnp.zeros((size, groups, initial)), born))
+        new = self.here[:, None] * np.eye(size, self.plan.born(space), lo)[:, None, :]
+        new = jnp.pad(new.reshape(size, -1), ((0, 0), (self.plan.num_fixed(space), 0)))
+        return self._everywhere(space, new)
 
     def constant(self, name: str, declared: Constant) -> Field:
         space, gram = declared.space, declared.gram
@@ -167,7 +165,7 @@ class GaussianOps(AbstractLimitOps):
             response = response[:, 0]
         else:
             response = jnp.einsum("kgtb,g->ktb", response, self.weights[x.space])
-        return self._newborn(space, lo, size, a), response
+        return a * self._newborn(space, lo, size), response
 
     def elementwise(self, function, *fields, size=None):
         raise ValueError(
@@ -175,9 +173,7 @@ class GaussianOps(AbstractLimitOps):
         )
 
     def scale(self, x: Field, profile) -> Field:
-        profile = jnp.asarray(profile)
-        data = Coefficients(x.data.initial * profile[:, None], x.data.born * profile[:, None, None])
-        return Field(x.space, data)
+        return Field(x.space, x.data.like(x.data.flat * jnp.asarray(profile)[:, None]))
 
     # memory
 
@@ -196,12 +192,8 @@ class GaussianOps(AbstractLimitOps):
     # inner products
 
     def inner(self, x: Field, y: Field) -> Float[Array, "x y"]:
-        dual = self._dual(x)
-        pairs = [(dual.initial, y.data.initial), (dual.born, y.data.born)]
-        products = [
-            u.reshape(x.size, -1) @ v.reshape(y.size, -1).T for u, v in pairs if u.size and v.size
-        ]
-        return sum(products[1:], products[0]) if products else jnp.zeros((x.size, y.size))
+        dual = self._dual(x).flat.reshape(x.size, -1)
+        return dual @ y.data.flat.reshape(y.size, -1).T
 
     def with_past(self, record: str, x: Field) -> Float[Array, "k t width"]:
         tape = self.tapes.get(record)
@@ -219,18 +211,19 @@ class GaussianOps(AbstractLimitOps):
         return self._duals[key][1]
 
     def _make_dual(self, x: Field) -> Coefficients:
-        initial, born = [x.data.initial[..., :0]], [x.data.born[..., :0]]
+        parts, born = [], []
         for name, (lo, size) in self.plan.fixed(x.space).items():
-            initial.append(x.data.initial[..., lo : lo + size] @ self.variances.fixed[name])
+            parts.append(x.data.flat[..., lo : lo + size] @ self.variances.fixed[name])
         for name in self.plan.families(x.space):
             family = self._family(x, name)  # (k, groups, t, births)
             flat = family.reshape(-1, *family.shape[2:])
             born.append(self._covariance(name, flat).reshape(family.shape))
-        dual = Coefficients(_join(initial, -1), _join(born, -1))
-        if self.plan.groups(x.space) == 1:
-            return dual
-        weights = self.weights[x.space][:, None]
-        return Coefficients(dual.initial * weights, dual.born * weights[..., None])
+        if born:
+            parts.append(_join(born, -1).reshape(x.size, self.plan.groups(x.space), -1))
+        dual = _join(parts, -1) if parts else x.data.flat  # no Gaussian lives there
+        if self.plan.groups(x.space) > 1:
+            dual = dual * self.weights[x.space][:, None]
+        return x.data.like(dual)
 
     def _covariance(self, record: str, x: Float[Array, "k t births"]) -> Float[Array, "k t births"]:
         """The covariance of the Gaussians that a record made, applied to coefficients."""
@@ -261,7 +254,7 @@ class GaussianOps(AbstractLimitOps):
         if record.fresh:
             return Tape(None, births.block)
         data = [field.data for field in self.fields[record.name]]
-        data.append(self._blank(record.space, record.width - gram.count))
+        data.append(self.zero(record.space, record.width - gram.count).data)
         values = jax.tree.map(lambda *parts: _join(list(parts), 0), *data)
         extra = births.row(self.here) if record.stencil else None
         return Tape(values, gram.row(self.here), extra)

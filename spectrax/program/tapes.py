@@ -44,12 +44,31 @@ class Coefficients(eqx.Module):
     """Fields as linear combinations of the Gaussians of their space, in every group of its sites.
 
     Args:
-        initial: coefficients on Gaussians that were there from the start, (…, groups, initial).
-        born: coefficients on those born at each step, (…, groups, time, born).
+        flat: coefficients on the Gaussians that were there from the start, then on those born at
+            each step, (…, groups, num_initial + time * num_born): products take them as they are.
+        num_initial: Gaussians that were there from the start.
+        num_born: Gaussians born at each step.
     """
 
-    initial: Float[Array, "*fields groups initial"]
-    born: Float[Array, "*fields groups time born"]
+    flat: Float[Array, "*fields groups coefficients"]
+    num_initial: int = eqx.field(static=True)
+    num_born: int = eqx.field(static=True)
+
+    @property
+    def initial(self) -> Float[Array, "*fields groups initial"]:
+        """Coefficients on Gaussians that were there from the start."""
+        return self.flat[..., : self.num_initial]
+
+    @property
+    def born(self) -> Float[Array, "*fields groups time born"]:
+        """Coefficients on those born at each step."""
+        born = self.flat[..., self.num_initial :]
+        steps = born.shape[-1] // self.num_born if self.num_born else 0
+        return born.reshape(*born.shape[:-1], steps, self.num_born)
+
+    def like(self, flat) -> "Coefficients":
+        """Other fields of the same space."""
+        return Coefficients(flat, self.num_initial, self.num_born)
 
 
 class Tape(eqx.Module):
@@ -87,16 +106,17 @@ class Tape(eqx.Module):
         """The first n steps."""
         if self.values is None:
             return Tape(None, self.gram[:n])
-        values = Coefficients(self.values.initial[:n], self.values.born[:n, :, :, :n])
+        length = self.values.num_initial + n * self.values.num_born
+        values = self.values.like(self.values.flat[:n, ..., :length])
         return Tape(values, *jax.tree.map(lambda x: x[:n, :, :n], (self.gram, self.births)))
 
     def extend(self, n: int) -> "Tape":
         """Room for n steps in all; new rows are zero."""
         if self.values is None:
             return Tape(None, _room(self.gram, n, (0,)))
-        values = Coefficients(
-            _room(self.values.initial, n, (0,)), _room(self.values.born, n, (0, 3))
-        )
+        flat, length = self.values.flat, self.values.num_initial + n * self.values.num_born
+        more = (n - len(flat), 0, 0, length - flat.shape[-1])
+        values = self.values.like(jnp.pad(flat, [(0, size) for size in more]))
         both = jax.tree.map(lambda x: _room(x, n, (0, 2)), (self.gram, self.births))
         return Tape(values, *both)
 
@@ -168,9 +188,8 @@ def blank_tape(plan: Plan, record: Record, n: int) -> Tape:
     if record.fresh:
         return Tape(None, jnp.zeros((n, b, b)))
     groups, initial = plan.groups(record.space), plan.num_fixed(record.space)
-    values = Coefficients(
-        jnp.zeros((n, w, groups, initial)), jnp.zeros((n, w, groups, n, plan.born(record.space)))
-    )
+    born = plan.born(record.space)
+    values = Coefficients(jnp.zeros((n, w, groups, initial + n * born)), initial, born)
     births = jnp.zeros((n, b, n, b)) if record.stencil else None
     return Tape(values, jnp.zeros((n, w, n, w)), births)
 
@@ -186,13 +205,12 @@ def rearrange(tape: Tape | AbstractRows, name: str, old: Plan, new: Plan) -> Tap
         return tape
     if tape.values is None:
         return Tape(None, jnp.pad(tape.gram, ((0, 0), (0, births), (0, births))))
-    values = Coefficients(
-        _move(tape.values.initial, old.fixed(space), new.fixed(space), new.num_fixed(space)),
-        _move(tape.values.born, old.families(space), new.families(space), new.born(space)),
-    )
-    values = jax.tree.map(
-        lambda x: jnp.pad(x, ((0, 0), (0, more), *[(0, 0)] * (x.ndim - 2))), values
-    )
+    initial, born = new.num_fixed(space), new.born(space)
+    first = _move(tape.values.initial, old.fixed(space), new.fixed(space), initial)
+    later = _move(tape.values.born, old.families(space), new.families(space), born)
+    later = later.reshape(*later.shape[:3], -1)
+    flat = jnp.pad(jnp.concatenate([first, later], -1), ((0, 0), (0, more), (0, 0), (0, 0)))
+    values = Coefficients(flat, initial, born)
     gram = jnp.pad(tape.gram, ((0, 0), (0, more), (0, 0), (0, more)))
     if tape.births is None:
         return Tape(values, gram)
