@@ -18,10 +18,13 @@ class Field(eqx.Module):
     Args:
         space: name of the space in which the vectors live.
         data: the interpreter's representation.
+        sources: used where a program is analysed only: the products with matrices that went into
+            it.
     """
 
     space: str = eqx.field(static=True)
     data: Any
+    sources: frozenset = eqx.field(static=True, default=frozenset())
 
     @property
     def size(self) -> int:
@@ -31,7 +34,8 @@ class Field(eqx.Module):
     def _combine(self, other: "Field", sign: float) -> "Field":
         if not isinstance(other, Field) or other.space != self.space:
             raise ValueError(f"Cannot add a field of space `{self.space}` to {other!r}.")
-        return Field(self.space, jax.tree.map(lambda x, y: x + sign * y, self.data, other.data))
+        data = jax.tree.map(lambda x, y: x + sign * y, self.data, other.data)
+        return Field(self.space, data, self.sources | other.sources)
 
     def __add__(self, other: "Field") -> "Field":
         return self._combine(other, 1.0)
@@ -40,7 +44,7 @@ class Field(eqx.Module):
         return self._combine(other, -1.0)
 
     def __mul__(self, factor) -> "Field":
-        return Field(self.space, jax.tree.map(lambda x: x * factor, self.data))
+        return Field(self.space, jax.tree.map(lambda x: x * factor, self.data), self.sources)
 
     __rmul__ = __mul__
 
@@ -53,4 +57,4 @@ class Field(eqx.Module):
     def mix(self, weights: Float[Array | np.ndarray, "old new"]) -> "Field":
         """Linear combinations along the index: new_k = sum_j weights_jk old_j."""
         data = jax.tree.map(lambda x: jnp.tensordot(weights, x, axes=(0, 0)), self.data)
-        return Field(self.space, data)
+        return Field(self.space, data, self.sources)

@@ -62,7 +62,11 @@ class Spike(NamedTuple):
 
 
 class Spiked(NamedTuple):
-    """A matrix that is given spikes, and the records of the fields that it meets."""
+    """A matrix that is given spikes, and the records of the fields that it meets.
+
+    `f` and `e` are the places of backward and forward fields that make spikes, or on whose noise
+    later steps depend in another way: not those of outputs that are only reported.
+    """
 
     name: str
     rows: str
@@ -70,6 +74,12 @@ class Spiked(NamedTuple):
     forward: str
     backward: str
     spikes: tuple[Spike, ...]
+    f: tuple[int, ...]
+    e: tuple[int, ...]
+
+    def places(self, record: str) -> tuple[int, ...]:
+        """Those of one of its records."""
+        return self.e if record == self.forward else self.f
 
     @property
     def symmetric(self) -> bool:
@@ -141,6 +151,13 @@ class Plan:
         """Spikes appended to a matrix each step."""
         return next((matrix.spikes for matrix in self.matrices if matrix.name == name), ())
 
+    def places(self, record: str) -> tuple[int, ...]:
+        """Places in a record on whose noise something may depend."""
+        for matrix in self.matrices:
+            if record in (matrix.forward, matrix.backward):
+                return matrix.places(record)
+        return tuple(range(self.record(record).width))
+
     def matrix(self, name: str) -> Spiked:
         """The matrix of that name."""
         return next(matrix for matrix in self.matrices if matrix.name == name)
@@ -159,9 +176,11 @@ class _Declarations(AbstractOps):
         self.records, self.constants, self.spikes, self.weights = {}, {}, {}, {}
         self.inputs = {}  # record name to the fields themselves
         self.linear = True
+        self.kept: frozenset = frozenset()  # products on whose noise later steps depend
 
-    def _empty(self, space, size):
-        return Field(space, jnp.zeros((size,)))
+    def _empty(self, space, size, *fields):
+        sources = frozenset().union(*(field.sources for field in fields))
+        return Field(space, jnp.zeros((size,)), sources)
 
     def _record(self, name, x, noise, births=0, **options):
         self.inputs.setdefault(name, []).append(x)
@@ -180,8 +199,12 @@ class _Declarations(AbstractOps):
                 raise ValueError(f"`{matrix.name}` takes fields of size {size}, got {x.size}.")
         space = declared.rows if forward else declared.cols
         options = {"fresh": declared.fresh, "stencil": stencil, "forward": forward}
+        before = self.records.get(name)
+        at = 0 if before is None else before.births if forward else before.width
         self._record(name, x, space, births, other=other, **options)
-        return self._empty(space, births)
+        places = range(at, at + (births if forward else x.size))
+        out = self._empty(space, births, x)
+        return Field(space, out.data, out.sources | {(name, places)})
 
     def _offset(self, name, x):
         offset = 0
@@ -211,7 +234,7 @@ class _Declarations(AbstractOps):
         shapes = {(field.space, size or field.size) for field in fields}
         if len(shapes) != 1:
             raise ValueError(f"Fields of an elementwise function differ in kind: {shapes}.")
-        return self._empty(*shapes.pop())
+        return self._empty(*shapes.pop(), *fields)
 
     def read(self, vector: VectorHandle, mix=None):
         space, size = vector.declared.space, vector.declared.size
@@ -228,6 +251,7 @@ class _Declarations(AbstractOps):
                 f"Spikes of `{matrix.name}` have sizes {g.size} and {h.size}, weights "
                 f"{jnp.shape(weights)}."
             )
+        self.kept |= g.sources | h.sources
         found = self.spikes.setdefault(matrix.name, [])
         name = None
         if weights is not None:
@@ -253,19 +277,20 @@ class _Declarations(AbstractOps):
     def remember(self, name, x):
         if name in self.inputs:
             raise ValueError(f"`{name}` takes one field a step.")
+        self.kept |= x.sources
         self._record(name, x, None)
 
     def recall(self, name, space, size):
         return self._empty(space, size)
 
     def scale(self, x, profile):
-        return self._empty(x.space, x.size)
+        return self._empty(x.space, x.size, x)
 
     def history(self, name, space, num):
         return self._empty(space, num)
 
     def project_out(self, name, x):
-        return self._empty(x.space, x.size)
+        return self._empty(x.space, x.size, x)
 
     def inner(self, x, y):
         return jnp.zeros((x.size, y.size))
@@ -275,22 +300,21 @@ class _Declarations(AbstractOps):
 
     def matrices(self) -> list[Spiked]:
         """The matrices that were given spikes, in the order of their statement."""
-        handles = [
-            MatrixHandle(self, name, self.objects[name])
-            for name in self.objects
-            if name in self.spikes
-        ]
-        return [
-            Spiked(
-                W.name,
-                W.declared.rows,
-                W.declared.cols,
-                W.forward,
-                W.backward,
-                tuple(self.spikes[W.name]),
-            )
-            for W in handles
-        ]
+        names = [name for name in self.objects if name in self.spikes]
+        return [self._spiked(MatrixHandle(self, name, self.objects[name])) for name in names]
+
+    def _spiked(self, W: MatrixHandle) -> Spiked:
+        spikes = tuple(self.spikes[W.name])
+        f, e = self._kept(W.backward), self._kept(W.forward)
+        for spike in spikes:
+            f, e = f | set(spike.places_g.tolist()), e | set(spike.places_h.tolist())
+        if W.declared.symmetric:
+            f = e = f | e
+        sides = W.declared.rows, W.declared.cols, W.forward, W.backward
+        return Spiked(W.name, *sides, spikes, tuple(sorted(f)), tuple(sorted(e)))
+
+    def _kept(self, record: str) -> set[int]:
+        return {place for name, places in self.kept for place in places if name == record}
 
 
 def fresh_record(constant: str) -> str:

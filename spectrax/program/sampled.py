@@ -204,20 +204,26 @@ def _kernels(plan: Plan, tapes: Tapes, weights: dict) -> dict:
         if tape.slopes is None:
             return Kernels(gram, None)
         slopes, other = tape.slopes.reshape(len(flat), -1), tapes.get(plan.record(name).other)
-        return Kernels(gram, slopes if other is None else _responses(slopes, other))
+        if other is None:
+            return Kernels(gram, slopes)
+        return Kernels(gram, _responses(slopes, other, plan.places(plan.record(name).other)))
 
     return {name: kernels(name, tape) for name, tape in tapes.items()}
 
 
-def _responses(slopes: Float[Array, "n m"], other: SampledTape) -> Float[Array, "n m"]:
-    """Averaged derivatives in the noise of the vectors, from those in the normals.
+def _responses(
+    slopes: Float[Array, "n m"], other: SampledTape, places: tuple[int, ...]
+) -> Float[Array, "n m"]:
+    """Averaged derivatives in the noise of some of the vectors, from those in the normals.
 
     Vectors nearly dependent on earlier ones get none: only sums of theirs matter, and huge
-    responses that cancel in them would cost the digits of a spectrum.
+    responses that cancel in them would cost the digits of a spectrum. Nor do those at other places,
+    on whose noise nothing depends.
     """
     n, width, total = other.factor.shape
-    factor = other.factor.reshape(n * width, total)
+    factor = other.factor[:, list(places)].reshape(n * len(places), total)
     q, L = gram_schmidt(factor, ROUNDING * jnp.mean(factor**2, axis=1))
     safe = L + jnp.diag(jnp.where(jnp.diagonal(L) > 0, 0.0, 1.0))
     R = solve_triangular(safe, (slopes @ q.T / total).T, lower=True, trans=1).T
-    return jnp.pad(R, ((0, 0), (0, slopes.shape[1] - n * width)))
+    R = jnp.zeros((len(R), n, width)).at[:, :, list(places)].set(R.reshape(len(R), n, -1))
+    return jnp.pad(R.reshape(len(R), n * width), ((0, 0), (0, slopes.shape[1] - n * width)))

@@ -134,7 +134,7 @@ class Tape(eqx.Module):
         return self.gram.reshape(*batch, time * width, time * width)
 
     def response(
-        self, places: slice, groups: Float[Array, " groups"]
+        self, places: slice, groups: Float[Array, "*batch groups"]
     ) -> Float[Array, "*batch n m"]:
         """Coefficients on some of the Gaussians born at each step, (time, width) as one index.
 

@@ -101,8 +101,7 @@ class Order(eqx.Module):
         """
         matrix = self.plan.matrix(name)
         stencil = self.plan.record(matrix.forward).stencil
-        f = np.unique(np.concatenate([spike.places_g for spike in matrix.spikes]))
-        e = np.unique(np.concatenate([spike.places_h for spike in matrix.spikes]))
+        f, e = np.array(matrix.f), np.array(matrix.e)
         rows = _rows(f, num_steps, self.plan.record(matrix.backward).width)
         width = self.plan.record(matrix.forward).width
         Ce, Re = self._gram(matrix.forward), self._response(matrix.forward, matrix.backward)

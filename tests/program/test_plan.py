@@ -50,3 +50,25 @@ def test_an_unknown_object_is_refused_by_name():
 
     with pytest.raises(ValueError, match="no random object `x`, only `W`"):
         make_plan([program], lambda t: {"W": weight("rows", "cols")}, {})
+
+
+def test_fields_of_a_spectrum_are_those_on_whose_noise_the_training_depends():
+    """They make spikes or feed what is remembered; what is only reported is not among them."""
+
+    def objects(t):
+        ends = {name: Constant("cols", jnp.eye(2)) for name in ("x", "reported")}
+        return ends | {"W": weight("rows", "cols"), "g": Constant("rows", jnp.eye(2))}
+
+    def program(ops, t):
+        W, g = ops["W"], ops["g"]
+        report = W @ ops["reported"]
+        fed = W @ (2.0 * ops["x"])
+        h = ops["x"] + 0.1 * (W.T @ fed)
+        W @ h
+        W.T @ g
+        W.T @ report
+        W.append(g, h)
+        ops.observe("numbers", ops.inner(report, report))
+
+    (matrix,) = make_plan([program], objects, {}).matrices
+    assert matrix.e == (2, 3, 4, 5) and matrix.f == (0, 1, 2, 3)

@@ -332,3 +332,18 @@ def test_networks_agree_and_the_more_the_wider(depth, activation, extra):
                 relative = np.abs(comparison.deviations[name] * values)
                 assert size == 500 or relative.max() < 0.01
     assert errors[1]["predictions"] < errors[0]["predictions"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("interpreter", [None, limit(256)], ids=["gaussian", "sampled"])
+def test_inputs_that_are_only_reported_change_no_spectrum(interpreter):
+    options = {"inputs": RELU["inputs"], "targets": np.eye(3)[:, :2], "activation": "identity"}
+    options |= {"eta": 0.2, "gamma0": 2.0, "batches": np.array([[0, 1], [2, 0], [1, 2]])}
+    found = []
+    for test_inputs in (None, np.random.default_rng(1).normal(size=(2, 5))):
+        model = sx.WideNetwork(2, 3, **options, test_inputs=test_inputs)
+        spikes = sx.spikes(sx.solve(model, interpreter=interpreter), 1, 3)
+        assert spikes.Ce.shape == (6, 6) and spikes.Cf.shape == (12, 12)
+        found.append(sx.outliers(spikes, 4).strength)
+    assert found[0][0] > 0.01
+    np.testing.assert_allclose(*found, rtol=1e-7, atol=1e-9)

@@ -30,7 +30,7 @@ def test_no_other_rate_has_a_lower_loss(loss):
         return getattr(solution, f"{loss}_loss")[-1]
 
     scan = jax.vmap(final)(best * jnp.linspace(0.05, 2.0, 79))
-    assert final(best) <= scan.min()
+    assert final(best) <= scan.min() * (1 + 1e-12)  # the scan has this rate, too: rounding
     assert scan[38] < 0.9 * scan[0]  # the scan does see a valley
     near = jax.vmap(final)(best * jnp.array([1 - 1e-3, 1.0, 1 + 1e-3]))
     assert near[1] < near[0] and near[1] < near[2]
