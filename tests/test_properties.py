@@ -112,6 +112,7 @@ def test_orthonormal_teachers_are_copies_of_one(settings):
 
 
 @given(settings=SETTINGS, factor=between(0.3, 3.0))
+@pytest.mark.slow
 def test_the_scale_of_the_weights_goes_into_multiplier_and_rate(settings, factor):
     r"""Weights s W, multiplier $\gamma s^{L+1}$ and rate $\eta s^{-2L}$ are one network."""
     changes = {

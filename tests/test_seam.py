@@ -47,7 +47,8 @@ def test_spikes_that_are_not_made_yet_are_zero_in_every_array(step):
         np.testing.assert_array_equal(getattr(found, name), inside * kernel)
 
 
-@pytest.mark.parametrize("kind", ["coupled", pytest.param("symmetric", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["coupled", "symmetric"])
 def test_batches_of_spikes_are_their_elements_one_by_one(kind):
     rng = np.random.default_rng(0)
     root = rng.normal(size=(4, 3, 3))  # as many of them as fields: axes must not be mixed up

@@ -132,6 +132,7 @@ def test_splitting_a_group_changes_no_population():
     np.testing.assert_allclose(*found, rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_derivatives_in_factors_and_shares(exact):
     def total(p):
         program, shares = partial(one_space, variances=p[:3]), jnp.append(p[3:], 1 - p[3:].sum())

@@ -32,7 +32,11 @@ def solved(index):
     return sx.solve(model)
 
 
-@pytest.mark.parametrize("index", range(len(CASES)), ids=NAMES)
+SLOWER = dict.fromkeys(("L2-ntk-full_batch", "L3-mup-full_batch"), pytest.mark.slow)
+REFERENCE = [pytest.param(i, id=x, marks=SLOWER.get(x, [])) for i, x in enumerate(NAMES)]
+
+
+@pytest.mark.parametrize("index", REFERENCE)
 def test_losses_and_kernels_of_the_reference_cases(index):
     case, solution = CASES[index], solved(index)
     np.testing.assert_allclose(solution.test_loss, case["test_loss"], atol=1e-10)
@@ -42,12 +46,8 @@ def test_losses_and_kernels_of_the_reference_cases(index):
     assert solution.stats["residual"] < 1e-12
 
 
-# Compiled for themselves; spectrum/trajectory/test_escape.py has the same trajectories.
-SLOWER = dict.fromkeys(("L2-ntk-full_batch", "L3-mup-full_batch"), pytest.mark.slow)
-SPECTRA = [pytest.param(i, id=x, marks=SLOWER.get(x, [])) for i, x in enumerate(NAMES)]
-
-
-@pytest.mark.parametrize("index", SPECTRA)
+# spectrum/trajectory/test_escape.py has the same trajectories of the slow ones.
+@pytest.mark.parametrize("index", REFERENCE)
 def test_spectra_of_the_reference_cases(index):
     for layer in CASES[index]["layers"]:
         weights = solved(index).weights(layer["layer"])

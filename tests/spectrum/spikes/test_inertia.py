@@ -35,7 +35,7 @@ def test_one_spike_in_closed_form():
         np.testing.assert_allclose(inertia_margin(one_spike(size, aspect)), -smallest, rtol=1e-12)
 
 
-@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("layer", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_training_has_the_same_outliers_at_every_step(layer):
     """Gram matrices of a training lose their rank: directions of no variance count for nothing."""
     weights = training(num_steps=16, layer=layer, eta=0.05)
