@@ -105,6 +105,7 @@ def test_quiet_prints_nothing_and_default_prints_the_escape(capsys, tmp_path):
     assert "escape step" in out and "W1" in out and str(tmp_path) in out
 
 
+@pytest.mark.slow
 def test_divergent_training_is_a_result(capsys, tmp_path):
     options = [*TINY, "--eta", "1e70", "--gamma0", "8", "--json"]
     code, out, _ = run(capsys, "solve", *options, "--out", str(tmp_path))

@@ -71,6 +71,7 @@ def growing(rate=0.4, aspect=0.5):
     return TrainedWeights(ones, ones, none, none, coordinates, *scalars(aspect, 1.0))
 
 
+@pytest.mark.slow
 def test_a_growing_classical_spike_in_closed_form():
     t = np.arange(SHORT + 1)
     strength, critical = 0.5 * (0.4 * t) ** 2, 0.5**0.5
