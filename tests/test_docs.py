@@ -99,6 +99,7 @@ def evaluate(model, codes):
     return {code: eval(code, dict(names)) for code in codes}
 
 
+@pytest.mark.slow
 def test_notation_names_exist_and_have_the_stated_shape():
     settings = dict(alpha=4.0, nu=2.0, eta=0.05, gamma0=8.0, num_classes=2)
     model = spectrax.DeepLinear(2, 6, **settings)

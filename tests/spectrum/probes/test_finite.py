@@ -201,6 +201,7 @@ def test_too_few_steps_are_said():
         sx.probe(dense(), jnp.ones(8), [50.0], max_steps=3)
 
 
+@pytest.mark.slow
 def test_one_failing_probe_spoils_no_batch():
     @jax.jit
     @jax.vmap
