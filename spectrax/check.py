@@ -129,6 +129,15 @@ def between(name: str, value, low: float, high: float):
     return value
 
 
+def shares(name: str, value):
+    """Return value as a JAX array (n,); ValueError if concrete entries are no shares of one."""
+    value = shaped(name, value, (None,))
+    seen = _concrete(name, positive(name, value))
+    if seen is not None and abs(seen.sum() - 1) > 1e-6:
+        raise ValueError(f"Argument `{name}` must add up to 1, got a sum of {seen.sum():.6g}.")
+    return value
+
+
 DOMAINS = {
     "positive": positive,
     "non-negative": nonnegative,

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from spectrax.program.abstract_pass import make_plan
 from spectrax.program.gaussian import GaussianLimit
 from spectrax.program.interpreter import AbstractLimit
 from spectrax.program.objects import Together, group_weights
-from spectrax.program.plan import Plan, Variances, make_plan, variances
+from spectrax.program.plan import Plan, Variances, variances
 from spectrax.program.tapes import Tapes, extend, rearrange, stack_rows, write
 
 

@@ -96,7 +96,7 @@ class AbstractLimitOps(AbstractOps):
     def noise(
         self, matrix: MatrixHandle, record: str, other: str, x: Field, a: Float[Array, ""]
     ) -> tuple[Field, Float[Array, "k t width"] | None]:
-        """A times the new noise of a matrix applied to a field that was entered.
+        """New noise, times a, of a matrix applied to a field that was entered.
 
         And responses of the field to the noises that the other record made, as coefficients of its
         fields up to this step; None if they are part of the result already.

@@ -9,6 +9,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from spectrax import check
+
 
 class Space(eqx.Module):
     """A space whose sites fall into groups, such as inputs of different variance.
@@ -21,7 +23,10 @@ class Space(eqx.Module):
     """
 
     dim: Float[Array, ""] | float
-    weights: Float[Array, " groups"] = eqx.field(converter=jnp.asarray)
+    weights: Float[Array, " groups"]
+
+    def __init__(self, dim, weights):
+        self.dim, self.weights = dim, check.shares("weights", weights)
 
 
 def dimension(space) -> Float[Array, ""] | float:
@@ -115,6 +120,16 @@ class Matrix(eqx.Module):
     fresh: bool = eqx.field(static=True, default=False, kw_only=True)
     symmetric: bool = eqx.field(static=True, default=False, kw_only=True)
     stencil: Stencil | None = eqx.field(static=True, default=None, kw_only=True)
+
+    def __check_init__(self):
+        if self.symmetric and self.rows != self.cols:
+            raise ValueError(
+                f"Argument `cols` of a symmetric matrix must be {self.rows!r}, got {self.cols!r}."
+            )
+        if self.symmetric and self.stencil is not None:
+            raise ValueError("Argument `symmetric` must be False with a stencil, got True.")
+        if self.fresh and self.trained:
+            raise ValueError("Argument `fresh` must be False for a trained matrix, got True.")
 
 
 class Vector(eqx.Module):

@@ -13,12 +13,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from spectrax import _show, check
 from spectrax.program import causal
+from spectrax.program.abstract_pass import make_plan
 from spectrax.program.coordinates import coordinates
 from spectrax.program.finite import Network, Sizes, Trainer, unfolded
 from spectrax.program.gaussian import GaussianLimit
 from spectrax.program.interpreter import AbstractLimit
 from spectrax.program.objects import Objects, Vector
-from spectrax.program.plan import Plan, make_plan
+from spectrax.program.plan import Plan
 from spectrax.program.tapes import write
 from spectrax.training.order import Order
 

@@ -16,12 +16,12 @@ import pytest
 from differences import central_differences
 from jaxtyping import Array, Float
 
+from spectrax.program.abstract_pass import make_plan
 from spectrax.program.causal import Task
 from spectrax.program.coordinates import coordinates, heavy_ball
 from spectrax.program.finite import Trainer
 from spectrax.program.gaussian import GaussianLimit
 from spectrax.program.objects import Constant, Matrix, Objects, Vector, weight
-from spectrax.program.plan import make_plan
 from spectrax.program.sampled import SampledLimit
 from spectrax.program.solvers import CausalAdjoint, CausalSweep, ImplicitAdjoint, limit, residual
 

@@ -1,5 +1,6 @@
 """Groups of sites: one space in groups is several spaces, each with its part of the matrices."""
 
+import re
 from functools import partial
 
 import jax
@@ -11,7 +12,7 @@ from differences import central_differences
 
 from spectrax.program.causal import Task, sweep
 from spectrax.program.finite import Trainer
-from spectrax.program.objects import Constant, Matrix, Space, Vector, weight
+from spectrax.program.objects import Constant, Matrix, Space, Stencil, Vector, weight
 from spectrax.program.sampled import SampledLimit
 
 SHARES, VARIANCES, T = np.array([0.2, 0.5, 0.3]), np.array([3.0, 0.5, 0.1]), 6
@@ -172,3 +173,23 @@ def test_networks_in_groups_tend_to_the_limit(exact):
 
 def sizes_of(size):
     return np.round(size * SHARES).astype(int).tolist()
+
+
+def test_wrong_groups_are_refused():
+    with pytest.raises(ValueError, match="`weights` must add up to 1, got a sum of 0.9"):
+        Space(1.0, np.array([0.4, 0.5]))
+    with pytest.raises(ValueError, match="`weights` must be positive, got 0.0"):
+        Space(1.0, np.array([0.0, 1.0]))
+
+    def program(ops, t):
+        ops.scale(ops["teacher"], np.ones(2))
+
+    for space, shape in ((1.0, "(1,)"), (INPUT["input"], "(3,)")):
+        with pytest.raises(ValueError, match=f"`profile` must have shape {re.escape(shape)} in"):
+            Task(program, grouped, DIMS | {"input": space}, THETA)
+    with pytest.raises(ValueError, match="`symmetric` must be False with a stencil"):
+        Matrix("a", "a", symmetric=True, stencil=Stencil(((0,),), 1))
+    with pytest.raises(ValueError, match="`cols` of a symmetric matrix must be 'a', got 'b'"):
+        Matrix("a", "b", symmetric=True)
+    with pytest.raises(ValueError, match="`fresh` must be False for a trained matrix"):
+        Matrix("a", "b", trained=True, fresh=True)

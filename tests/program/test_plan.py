@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 import pytest
 
+from spectrax.program.abstract_pass import make_plan
 from spectrax.program.objects import Constant, weight
-from spectrax.program.plan import make_plan, variances
+from spectrax.program.plan import variances
 from spectrax.training.order import backward_records, forward_records
 
 

@@ -138,5 +138,6 @@ class _Symmetric(NamedTuple):
 
 
 def quadratic_form(spikes) -> _Rectangular | _Symmetric:
+    """Y of given spikes, without derivatives: they come from `form`."""
     kind = _Symmetric if isinstance(spikes, SymmetricSpikes) else _Rectangular
     return kind.of(jax.lax.stop_gradient(spikes))
